@@ -1,0 +1,41 @@
+# make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
+# make test  runs all tests
+# make check runs the linters and the type checker
+# Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
+
+PYTHON ?= python3
+STORE ?= ./device.csv
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: run test check wheel clean
+
+run: .venv/installed
+	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: .venv/installed-dev
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("devicesvc needs Python 3.11 or newer, and \
+	$(PYTHON) is %d.%d: name a newer one, as in  make run PYTHON=python3.12" % v[:2])'
+	@echo "Making the virtual environment .venv ..."
+	@$(PYTHON) -m venv .venv
+
+# .venv/installed, and with an extra .venv/installed-test or .venv/installed-dev: marks that setup.cfg is installed.
+.venv/installed .venv/installed-%: .venv/bin/python setup.cfg pyproject.toml
+	@echo "Installing devicesvc ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(if $*,[$*])'
+	@touch $@

@@ -1,0 +1,26 @@
+"""The REST API: resources over a store, their documentation, and one shape for every error."""
+
+from flask import Flask
+
+from devicesvc.api import auth, devices, docs, errors, health
+from devicesvc.api.smorest import Api
+from devicesvc.dao.base import Store
+from devicesvc.tokens import Tokens
+
+# The order of the documentation. A new resource is one module with a `blp`, named here.
+RESOURCES = (devices, health)
+
+
+def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> None:
+    """Serve the store from the app. tokens: who may call /v1; None is everybody."""
+    app.extensions["devicesvc.store"] = store
+    app.extensions["devicesvc.tokens"] = tokens
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # else OPTIONS answers with an empty page
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # else // in a path answers with an HTML redirect
+    api = Api(app, version)
+    for resource in RESOURCES:
+        api.register_blueprint(resource.blp)
+    app.register_blueprint(docs.blp)
+    app.before_request(auth.check)
+    errors.init_app(app)

@@ -1,0 +1,48 @@
+"""/docs (Redoc) and /docs/swagger (Swagger UI), from files that the package offapi brings: no other host is asked."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, redirect, send_from_directory, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+blp = Blueprint("docs", __name__, static_folder="static", static_url_path="/docs/static")
+
+# Redoc and Swagger UI write styles into the page; no script but those of this host may run.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
+    " connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+# find_spec and not import: to import offapi reads megabytes of pages that are not ours.
+_OFFAPI = Path(find_spec("offapi").origin).parent  # type: ignore[union-attr,arg-type]
+_FILES = {"redoc.js", "swagger_bundle.js", "swagger_style.css"}
+_DAY = 86_400  # seconds
+
+
+@blp.get("/")
+def start() -> BaseResponse:
+    return redirect(url_for("docs.redoc"))
+
+
+@blp.get("/docs")
+def redoc() -> Response:
+    return _page("redoc.html")
+
+
+@blp.get("/docs/swagger")
+def swagger() -> Response:
+    return _page("swagger.html")
+
+
+@blp.get("/docs/offapi/<name>")
+def offapi(name: str) -> Response:
+    if name not in _FILES:
+        abort(404)
+    return send_from_directory(_OFFAPI, name, max_age=_DAY)
+
+
+def _page(name: str) -> Response:
+    page = blp.send_static_file(name)
+    page.headers["Content-Security-Policy"] = POLICY
+    return page

@@ -1,0 +1,97 @@
+"""One shape for every failure: the envelope of the lab and the problem of RFC 9457 in one JSON object."""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+
+import orjson
+from flask import Flask, Response, request
+from marshmallow import Schema, fields
+from werkzeug.exceptions import HTTPException
+
+from devicesvc.errors import Conflict, Invalid, NotFound, RegistryError, StoreUnavailable
+
+# Every status that an operation may refuse with, and when: the documentation shows these words.
+REFUSALS = {
+    400: "The request cannot be read: the body is not JSON, or something is given twice.",
+    401: "Tokens are configured, and the request has no valid one.",
+    403: "The token may read, but not write.",
+    404: "There is no such item.",
+    409: "The change contradicts what is stored.",
+    413: "The body is larger than 8 MiB.",
+    415: "The body is not declared as JSON (Content-Type: application/json).",
+    422: "A value breaks a rule; `errors` names each.",
+    500: "The service failed; its log says why.",
+    503: "The store cannot be read or written now; nothing was changed unless the text says so.",
+}
+
+_STATUS = {NotFound: 404, Conflict: 409, Invalid: 422, StoreUnavailable: 503}
+_RETRY_SECONDS = "1"
+
+
+class ProblemSchema(Schema):
+    """What every failure answers."""
+
+    status = fields.Integer(metadata={"description": "The HTTP status code.", "example": 422})
+    title = fields.String(metadata={"description": "The name of the status code."})
+    detail = fields.String(metadata={"description": "What is wrong, where, and what to do, in one sentence."})
+    message = fields.String(metadata={"description": "The same sentence, for clients that read `message` everywhere."})
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "Each place at fault, such as `nic.0.mac`, and the rule it breaks."},
+    )
+
+
+def init_app(app: Flask) -> None:
+    """Answer every failure of the app in the one shape."""
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(RegistryError, _registry)
+
+
+def _registry(error: RegistryError) -> Response:
+    errors = error.errors if isinstance(error, Invalid) else {}
+    status = _STATUS[type(error)]
+    headers = {"Retry-After": _RETRY_SECONDS} if status == 503 else {}
+    return _problem(status, str(error), errors, headers)
+
+
+def _http(error: HTTPException) -> Response:
+    """Answer what Flask, webargs and our own code raise. Of an unexpected error the client learns nothing but that."""
+    status = error.code or 500
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    errors = dict(_places(getattr(error, "data", {}).get("messages", {})))
+    if errors:
+        return _problem(status, _sentence(errors), errors, headers)
+    details = {
+        404: f"There is nothing at {request.path}; /docs lists what there is.",
+        405: f"{request.method} does not work on {request.path}, only {headers.get('Allow')}.",
+        500: REFUSALS[500],
+    }
+    return _problem(status, details.get(status) or error.description or "", {}, headers)
+
+
+def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mapping[str, str]) -> Response:
+    title = HTTPStatus(status).phrase
+    body = {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status,
+        headers,
+        mimetype="application/problem+json",
+    )
+
+
+def _sentence(errors: Mapping[str, str]) -> str:
+    return "; ".join(f"{place} {rule}" for place, rule in errors.items()) + "."
+
+
+def _places(messages: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Flatten marshmallow's nested messages, under the location that webargs adds, to (place, rule)."""
+    for key, value in messages.items():
+        here = path if key == "_schema" else (*path, str(key))
+        if isinstance(value, Mapping):
+            yield from _places(value, here)
+        else:
+            yield ".".join(here[1:]) or "the body", "; ".join(map(str, value if isinstance(value, list) else [value]))

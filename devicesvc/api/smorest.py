@@ -1,0 +1,60 @@
+"""Every customisation of flask-smorest, so that resources import our Blueprint and stay declarative."""
+
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+from flask import Flask
+from flask_smorest.utils import prepare_response
+
+from devicesvc.api.errors import REFUSALS, ProblemSchema
+from devicesvc.api.reading import Parser
+
+INTRO = """\
+A registry of devices. Every answer is JSON with the HTTP status in `status` and a sentence in `message`; when all is
+well `data` or `ids` come along, and where something is wrong `detail` and `errors` say what, where and what to do.
+
+GET and DELETE take their arguments in the query, as this page shows, or as a JSON object in the request body.
+"""
+
+
+class Api(flask_smorest.Api):
+    """The OpenAPI document, at /openapi.json, with the problem of errors.py as the answer of every refusal."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its refusals
+
+    def __init__(self, app: Flask, version: str) -> None:
+        app.config.from_mapping(
+            API_TITLE="devicesvc",
+            API_VERSION=version,
+            OPENAPI_VERSION="3.0.3",
+            OPENAPI_URL_PREFIX="/",
+            API_SPEC_OPTIONS={"info": {"description": INTRO}, "security": [{}, {"bearer": []}]},
+        )
+        super().__init__(app)
+        self.spec.components.security_scheme(
+            "bearer",
+            {"type": "http", "scheme": "bearer", "description": "Only where the service has tokens configured."},
+        )
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to errors.py."""
+
+    def _register_responses(self) -> None:
+        for status, description in REFUSALS.items():
+            response = {"description": description, "schema": ProblemSchema}
+            prepare_response(response, self.spec, "application/problem+json")
+            self.spec.components.response(HTTPStatus(status).name, response, lazy=True)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A resource."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    @staticmethod
+    def operation(id: str, *refusals: int) -> Any:
+        """Name an operation and the statuses it may refuse with, beyond those of every operation."""
+        names = {status: HTTPStatus(status).name for status in sorted({*refusals, 401, 403, 500, 503})}
+        return flask_smorest.Blueprint.doc(operationId=id, responses=names)

@@ -1,0 +1,103 @@
+"""The command line: devicesvc serve, devicesvc token."""
+
+import logging.config
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from devicesvc import server, tokens
+from devicesvc.config import DEFAULTS
+from devicesvc.dao import open_store
+from devicesvc.errors import RegistryError
+from devicesvc.sample import DEVICES
+
+
+@click.group()
+@click.version_option(package_name="devicesvc")
+def main() -> None:
+    """A registry of devices behind a REST API, its data in a CSV file that a person can read."""
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
+@click.option("--host", default="0.0.0.0", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port to listen on.")
+@click.option("--workers", type=click.IntRange(1, 64), default=server.workers, show_default=True, help="Processes.")
+@click.option(
+    "--threads", type=click.IntRange(1, 512), default=server.threads, show_default=True, help="In each process."
+)
+def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the registry in STORE, the path of a CSV file.
+
+    Without STORE: the environment's DEVICESVC_STORE, or ./device.csv. A file that is missing is made, with five sample
+    devices. Stop with Ctrl-C.
+    """
+    logging.config.dictConfig(server.logconfig_dict)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with _one_sentence():
+        _check_free(host, port)
+        open_store(store, DEVICES).close()
+    _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
+
+
+@main.group()
+def token() -> None:
+    """Tokens, for a service that not everybody may call."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(tokens.SCOPES), required=True, help="write includes read.")
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="DEVICESVC_TOKENS_FILE",
+    required=True,
+    help="The tokens file; DEVICESVC_TOKENS_FILE, where that is set.",
+)
+def create_token(name: str, scope: str, file: Path) -> None:
+    """Add a token called NAME to the tokens file, and print it: the file keeps only its hash."""
+    with _one_sentence():
+        secret = tokens.create(file, name, scope)
+    click.echo(secret)
+    click.echo(f"Keep it: it is not shown again. Send it as  Authorization: Bearer {secret}", err=True)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn, with the settings of server.py."""
+
+    def __init__(self, config: dict[str, Any], **settings: Any) -> None:
+        self._config = config
+        self._settings = {**vars(server), **settings}
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name in self._settings.keys() & self.cfg.settings.keys():
+            self.cfg.set(name, self._settings[name])
+
+    def load(self) -> Flask:
+        return server.load(self._config)
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port or --host."
+        ) from error
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """End with the sentence of a refusal, not with a traceback."""
+    try:
+        yield
+    except RegistryError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,33 @@
+"""What can go wrong with the registry, in the words of the registry: nothing here knows HTTP."""
+
+from collections.abc import Mapping
+
+
+class RegistryError(Exception):
+    """Any refusal of the registry; its text is one sentence for the person who asked."""
+
+
+class NotFound(RegistryError):
+    """There is no item with this id."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"There is no {kind} with the id {id!r}.")
+
+
+class Conflict(RegistryError):
+    """The change contradicts what is stored, such as an id that is taken."""
+
+
+class Invalid(RegistryError):
+    """Values that break a rule of model.py.
+
+    errors maps each place at fault ("nic.0.mac", "line 3, column nic_mac") to the rule it breaks.
+    """
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__("; ".join(f"{place} {rule}" for place, rule in self.errors.items()))
+
+
+class StoreUnavailable(RegistryError):
+    """The store cannot be opened, read or written now; nothing of the change was made unless the text says so."""

@@ -1,0 +1,210 @@
+"""What a device is: the one place that states each field's meaning, its limits and its rule.
+
+A field is declared with its rule beside it, and every value is checked when it is made: a Device that exists is a
+valid Device. The JSON schemas and the CSV reader take the rules from the RULES of each class.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, get_type_hints
+
+from devicesvc.errors import Invalid
+
+MAX_NICS = 16
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of one text field.
+
+    meaning: what the field holds. example: a value that fits. says: the rule in the words that follow "must be".
+    pattern: a regular expression for the whole value. min_length, max_length: in characters (Unicode code points).
+    settle: turns a value that fits the pattern into the form to keep, or raises ValueError.
+    """
+
+    meaning: str
+    example: str
+    says: str
+    pattern: str
+    min_length: int
+    max_length: int
+    settle: Callable[[str], str] | None = None
+    _fits: Callable[[str], object] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fits", re.compile(self.pattern).fullmatch)
+
+    def __call__(self, value: object) -> str:
+        """Return the value in the form to keep. Raises ValueError with the rule in words."""
+        try:
+            if isinstance(value, str) and self.min_length <= len(value) <= self.max_length:
+                value.encode()  # a lone surrogate fails here: UTF-8 cannot carry it
+                if self._fits(value):
+                    return self.settle(value) if self.settle else value
+        except ValueError:
+            pass
+        shown = repr(value)
+        raise ValueError(f"must be {self.says}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")
+
+
+def _text(meaning: str, limit: int, example: str, *, without: str = "") -> Rule:
+    """Text of 1 to `limit` characters: any but the control characters (C0, DEL, C1) and those in `without`."""
+    says = f"1 to {limit} characters with no control character" + (f" and no {without!r}" if without else "")
+    return Rule(meaning, example, says, rf"[^\x00-\x1f\x7f-\x9f{without}]*", 1, limit)
+
+
+def _real_time(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
+def _plain_mac(value: str) -> str:
+    return value.lower().replace("-", ":")
+
+
+class _Checked:
+    """Checks each field that has a rule when a value is made, and keeps the settled form. Raises Invalid."""
+
+    __slots__ = ()
+    RULES: ClassVar[Mapping[str, Rule]]  # the rule of each field that has one, by its name
+
+    def __init_subclass__(cls) -> None:
+        hints = get_type_hints(cls, include_extras=True)
+        cls.RULES = {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+    def __post_init__(self) -> None:
+        errors = {}
+        for name, rule in self.RULES.items():
+            given = getattr(self, name)
+            try:
+                if (kept := rule(given)) is not given:
+                    object.__setattr__(self, name, kept)
+            except ValueError as error:
+                errors[name] = str(error)
+        if errors:
+            raise Invalid(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware(_Checked):
+    model: Annotated[str, _text("The hardware model.", 64, "Raspberry Pi 4")]
+    sn: Annotated[str, _text("The serial number of the hardware; two devices may share one.", 64, "itOYJ")]
+
+
+@dataclass(frozen=True, slots=True)
+class Software(_Checked):
+    version: Annotated[str, _text("The version of the software on the device.", 32, "0.1")]
+    last_update: Annotated[
+        str,
+        Rule(
+            meaning="When the software was last updated: wall clock, without a time zone, kept as written.",
+            example="2023-08-06 20:00:00",
+            says="a real date and time written YYYY-MM-DD HH:MM:SS",
+            pattern="[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]",
+            min_length=19,
+            max_length=19,
+            settle=_real_time,
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Nic(_Checked):
+    """A network interface."""
+
+    type: Annotated[str, _text("The kind of network interface.", 32, "wifi", without=";")]
+    mac: Annotated[
+        str,
+        Rule(
+            meaning="The MAC address; kept in lower case with colons.",
+            example="12:34:56:78:9a:bc",
+            says="six pairs of hex digits joined by ':' or '-'",
+            pattern="[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}",
+            min_length=17,
+            max_length=17,
+            settle=_plain_mac,
+        ),
+    ]
+    ipv4: Annotated[
+        str,
+        Rule(
+            meaning="The IPv4 address.",
+            example="192.168.1.2",
+            says="four numbers from 0 to 255 joined by '.', without leading zeros",
+            pattern=r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}",
+            min_length=7,
+            max_length=15,
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Device(_Checked):
+    id: Annotated[
+        str,
+        Rule(
+            meaning="The id of the device: the service makes ten random digits; a CSV file may hold other ids.",
+            example="4322159209",
+            says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, and neither 'batch' nor 'import'",
+            pattern="(?!(batch|import)$)[A-Za-z0-9][A-Za-z0-9._-]*",
+            min_length=1,
+            max_length=64,
+        ),
+    ]
+    name: Annotated[str, _text("What people call the device.", 64, "test-name")]
+    type: Annotated[str, _text("The kind of device.", 32, "controller")]
+    hardware: Hardware
+    software: Software
+    nic: tuple[Nic, ...]
+    status: Annotated[str, _text("The state of the device.", 32, "online")]
+
+    def __post_init__(self) -> None:
+        _Checked.__post_init__(self)
+        if not isinstance(self.nic, tuple):
+            object.__setattr__(self, "nic", tuple(self.nic))
+        if len(self.nic) > MAX_NICS:
+            raise Invalid({"nic": f"must be at most {MAX_NICS} network interfaces, not {len(self.nic)}"})
+
+    @classmethod
+    def build(cls, data: Mapping[str, Any]) -> "Device":
+        """Make a device of nested dictionaries in the shape of the JSON form. Raises Invalid."""
+        hardware, software = Hardware(**data["hardware"]), Software(**data["software"])
+        nic = tuple(Nic(**each) for each in data["nic"])
+        return cls(**{**data, "hardware": hardware, "software": software, "nic": nic})
+
+    def merge(self, changes: Mapping[str, Any]) -> "Device":
+        """Make this device with some fields changed: half of hardware or software keeps its other half, nic replaces
+        the whole list. Raises Invalid."""
+        data = asdict(self)
+        halves = {name: {**data[name], **changes[name]} for name in ("hardware", "software") if name in changes}
+        return Device.build({**data, **changes, **halves})
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """What to look for. None leaves a field out; the others must all fit, exactly, but `model`: see `matches`."""
+
+    id: str | None = None
+    sn: str | None = None
+    model: str | None = None
+    name: str | None = None
+    type: str | None = None
+    status: str | None = None
+    mac: str | None = None
+    ipv4: str | None = None
+
+    def matches(self, device: Device) -> bool:
+        """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding);
+        `mac`, in any of its forms, and `ipv4` fit where one of the network interfaces has them."""
+        return (
+            self.id in (None, device.id)
+            and self.sn in (None, device.hardware.sn)
+            and self.name in (None, device.name)
+            and self.type in (None, device.type)
+            and self.status in (None, device.status)
+            and (self.model is None or self.model.casefold() in device.hardware.model.casefold())
+            and (self.mac is None or _plain_mac(self.mac) in (nic.mac for nic in device.nic))
+            and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
+        )

@@ -1,0 +1,89 @@
+"""Who may call the API: a file of tokens, of which it holds only hashes.
+
+Each line of the file is `<SHA-256 of the token, in hex> <read or write> <name>`; empty lines and lines that start with
+# are comments. A token is 32 random bytes, so that a plain hash is as good as a slow one: there is nothing to guess.
+The file is read again when it changes: delete a line, and its token no longer works.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devicesvc.errors import Invalid, StoreUnavailable
+
+SCOPES = ("read", "write")  # write includes read
+
+_LINE = re.compile(rf"([0-9a-f]{{64}}) ({'|'.join(SCOPES)}) (\S{{1,64}})")
+
+
+@dataclass(frozen=True)
+class Token:
+    name: str
+    scope: str
+
+
+class Tokens:
+    """The tokens of a file. Raises StoreUnavailable, now and at each look, where the file cannot be read or understood:
+    nobody is let in by a file that is in doubt."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] | None = None
+        self._tokens: Mapping[str, Token] = {}
+        self._look()
+
+    def find(self, secret: str) -> Token | None:
+        """Return the token that was given out as `secret`, or None."""
+        self._look()
+        return self._tokens.get(_digest(secret))
+
+    def _look(self) -> None:
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if stamp != self._seen:
+                self._tokens = _parse(self._path.read_text("utf-8"))
+                self._seen = stamp
+        except (OSError, ValueError) as error:
+            raise StoreUnavailable(f"The tokens file {self._path} cannot be used: {error}.") from error
+
+
+def create(path: Path, name: str, scope: str) -> str:
+    """Add a token to the file, which is made (readable by its owner alone) where it is missing, and return the secret.
+
+    name: 1 to 64 characters without white space, not in the file yet. Raises Invalid, and
+    StoreUnavailable as Tokens does.
+    """
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        if name in (token.name for token in _parse(text).values()):
+            raise Invalid({"name": f"must be new; {path} has a token called {name!r}"})
+        secret = secrets.token_urlsafe(32)
+        line = f"{_digest(secret)} {scope} {name}"
+        if not _LINE.fullmatch(line):
+            raise Invalid({"name": f"must be 1 to 64 characters without white space, not {name!r}"})
+        with open(path, "a", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
+            file.write(f"{line}\n" if text.endswith("\n") or not text else f"\n{line}\n")
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(f"The tokens file {path} cannot be used: {error}.") from error
+    return secret
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _parse(text: str) -> Mapping[str, Token]:
+    tokens = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.rstrip("\r"))
+        if not match:
+            raise ValueError(f"line {number} must be '<SHA-256 in hex> <{' or '.join(SCOPES)}> <name>'")
+        tokens[match[1]] = Token(name=match[3], scope=match[2])
+    return tokens

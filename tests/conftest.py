@@ -1,0 +1,110 @@
+"""What tests ask for by name: a store, a client, a running service."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from devicesvc import create_app
+from devicesvc.dao import open_store
+from devicesvc.dao.base import Store
+from devicesvc.sample import DEVICES
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(params=["csv"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that does not exist yet, once for each kind of store."""
+    return {"csv": str(tmp_path / "device.csv")}[request.param]
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An open store with the five sample devices."""
+    with open_store(store_url, DEVICES) as store:
+        yield store
+
+
+@pytest.fixture
+def app(store: Store, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    monkeypatch.delenv("DEVICESVC_TOKENS_FILE", raising=False)
+    return create_app(store=store)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+class Service:
+    """A service in a process of its own."""
+
+    def __init__(self, command: list[str], port: int, **popen: object) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: list[str] = []
+        self._ready = threading.Event()
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", **popen
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self._ready.wait(20)
+        assert self.process.poll() is None, "".join(self.lines)
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if "can be tried at" in line:
+                self._ready.set()
+        self._ready.set()
+
+    def stop(self) -> int:
+        """End it as `docker stop` does, and return the exit code; `lines` is complete then."""
+        self.process.terminate()
+        code = self.process.wait(20)
+        self._reader.join()
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nobody listens on, below the range from which the system takes ports for outgoing connections."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+
+
+@pytest.fixture
+def clean_env() -> dict[str, str]:
+    """The environment without settings of the service."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DEVICESVC_")}
+
+
+@pytest.fixture
+def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start `devicesvc serve` with arguments, in tmp_path; it is stopped at the end of the test."""
+    services = []
+
+    def start(*arguments: str, env: dict[str, str] | None = None) -> Service:
+        command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(free_port)]
+        services.append(Service(command, free_port, cwd=tmp_path, env=clean_env | (env or {})))
+        return services[-1]
+
+    yield start
+    for service in services:
+        if service.process.poll() is None:
+            service.stop()
