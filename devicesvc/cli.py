@@ -87,7 +87,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def _check_free(host: str, port: int) -> None:
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does, right after a restart
+            probe.bind((host, port))
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port or --host."

@@ -147,7 +147,7 @@ class Device(_Checked):
         Rule(
             meaning="The id of the device: the service makes ten random digits; a CSV file may hold other ids.",
             example="4322159209",
-            says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, and neither 'batch' nor 'import'",
+            says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, but not 'batch' or 'import'",
             pattern="(?!(batch|import)$)[A-Za-z0-9][A-Za-z0-9._-]*",
             min_length=1,
             max_length=64,

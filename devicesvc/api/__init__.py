@@ -1,6 +1,6 @@
 """The REST API: resources over a store, their documentation, and one shape for every error."""
 
-from flask import Flask
+from flask import Flask, Response
 
 from devicesvc.api import auth, devices, docs, errors, health
 from devicesvc.api.smorest import Api
@@ -23,4 +23,11 @@ def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> N
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)
     app.before_request(auth.check)
+    app.after_request(_no_sniffing)
     errors.init_app(app)
+
+
+def _no_sniffing(response: Response) -> Response:
+    """Let no browser take an answer for a page because of what is in it."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

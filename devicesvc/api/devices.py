@@ -28,7 +28,7 @@ class Devices(MethodView):
         return ok(f"devices found: {len(found)}", data=found)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
-    @blp.arguments(schemas.NewDeviceSchema())
+    @blp.arguments(schemas.NewDeviceSchema(), example=schemas.ADDITION)
     @blp.response(
         201,
         schemas.NewDeviceAnswerSchema(),

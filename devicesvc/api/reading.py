@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import marshmallow as ma
 from flask import Request
+from gunicorn.http.errors import ParseException
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -49,7 +50,7 @@ def read_body(req: Request) -> bytes:
     try:
         while len(body) <= MAX_BODY and (part := req.stream.read(MAX_BODY + 1 - len(body))):
             body += part
-    except OSError as error:
+    except (OSError, ParseException) as error:
         raise BadRequest("The body cannot be read: its transfer coding is malformed.") from error
     if len(body) > MAX_BODY:
         raise RequestEntityTooLarge(f"The body has more bytes than the limit of {MAX_BODY}.")

@@ -8,9 +8,18 @@ from marshmallow import fields
 from devicesvc.model import MAX_NICS, Device, Hardware, Nic, Software
 from devicesvc.sample import DEVICES
 
-EXAMPLE = DEVICES[1]  # the device that the lab looks up
-CHANGE = {"id": EXAMPLE.id, "name": "new-name", "software": {"version": "0.5"}, "status": "offline"}
+# Examples that work when they are sent to a service with the sample devices.
+EXAMPLE = DEVICES[1]
 DEVICE_ID = {"in": "path", "name": "id", "description": "The id of the device.", "example": EXAMPLE.id}
+ADDITION = {
+    "name": "test-name",
+    "type": "controller",
+    "hardware": {"model": "test-model", "sn": "test-sn"},
+    "software": {"version": "0.1", "last_update": "2023-08-06 20:00:00"},
+    "nic": [{"type": "wifi", "mac": "12:34:56:78:9a:bc", "ipv4": "192.168.1.2"}],
+    "status": "online",
+}
+CHANGE = {"id": EXAMPLE.id, "name": "new-name", "software": {"version": "0.5"}, "status": "offline"}
 
 _MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
 

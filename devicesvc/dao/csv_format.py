@@ -53,16 +53,11 @@ def decode(data: bytes) -> dict[str, Device]:
 
 
 def _cells(device: Device) -> tuple[str, ...]:
-    nics = [";".join(items) for items in zip(*((nic.type, nic.mac, nic.ipv4) for nic in device.nic), strict=True)] or [
-        "",
-        "",
-        "",
-    ]
-    hardware, software = device.hardware, device.software
     return (
         *(device.id, device.name, device.type),
-        *(hardware.model, hardware.sn, software.version, software.last_update),
-        *(*nics, device.status),
+        *(device.hardware.model, device.hardware.sn, device.software.version, device.software.last_update),
+        *(";".join(getattr(nic, name) for nic in device.nic) for name in Nic.RULES),
+        device.status,
     )
 
 

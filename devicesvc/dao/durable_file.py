@@ -32,16 +32,9 @@ def replace(path: Path, data: bytes) -> Stamp:
     The data goes to a temporary file beside it, is synced and renamed over it; then the folder is synced. The caller
     holds the lock. Raises StoreUnavailable: the file is as before, unless the text says that the outcome is unknown.
     """
-    temporary = temporary_of(path)
     try:
-        temporary.unlink(missing_ok=True)
-        try:
-            new = _write(temporary, data, like=path)
+        with _temporary(path, data) as (temporary, new):
             os.replace(temporary, path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from error
     try:
@@ -55,10 +48,9 @@ def replace(path: Path, data: bytes) -> Stamp:
 
 def probe(path: Path) -> None:
     """Prove that `replace` would find room and permission, without touching the file. Raises StoreUnavailable."""
-    temporary = temporary_of(path)
     try:
-        _write(temporary, b"\n", like=path)
-        temporary.unlink()
+        with _temporary(path, b"\n"):
+            pass
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -68,18 +60,26 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def _write(path: Path, data: bytes, like: Path) -> Stamp:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", buffering=0) as file:
-        with suppress(FileNotFoundError):
-            old = like.stat()
-            os.fchmod(file.fileno(), old.st_mode & 0o7777)
-            with suppress(PermissionError):  # only root may give a file away
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        os.fsync(file.fileno())
-        return _stamp(os.fstat(file.fileno()))
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[tuple[Path, Stamp]]:
+    """A synced temporary file with data, in the mode and owner of path; gone at the end unless it was renamed."""
+    temporary = temporary_of(path)
+    temporary.unlink(missing_ok=True)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+            with suppress(FileNotFoundError):
+                old = path.stat()
+                os.fchmod(file.fileno(), old.st_mode & 0o7777)
+                with suppress(PermissionError):  # only root may give a file away
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            new = _stamp(os.fstat(file.fileno()))
+        yield temporary, new
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,104 @@
+"""Tokens: who may call /v1."""
+
+import pytest
+
+from devicesvc import create_app, tokens
+from devicesvc.errors import StoreUnavailable
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "tokens.txt"
+
+
+@pytest.fixture
+def secrets(file):
+    return {scope: tokens.create(file, f"{scope}er", scope) for scope in tokens.SCOPES}
+
+
+@pytest.fixture
+def client(store, file, secrets):
+    return create_app({"TOKENS_FILE": str(file)}, store=store).test_client()
+
+
+def bearer(secret):
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, bearer(""), bearer("x"), bearer("设备"), {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer"}],
+    ids=["none", "empty", "wrong", "not ASCII", "Basic", "no token"],
+)
+def test_401_without_a_valid_token(client, headers):
+    for path in ("/v1/devices", "/v1/nothing", "/v1"):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == answer.json["status"] == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_read_token_reads_and_does_not_write(client, secrets):
+    headers = bearer(secrets["read"])
+    assert client.get("/v1/devices", headers=headers).status_code == 200
+    answer = client.delete("/v1/devices?ids=4322159209", headers=headers)
+    assert answer.status_code == answer.json["status"] == 403
+    assert "'reader' may only read" in answer.json["detail"]
+    assert client.get("/v1/devices/4322159209", headers=headers).status_code == 200
+
+
+def test_a_write_token_reads_and_writes(client, secrets):
+    headers = bearer(secrets["write"])
+    assert client.get("/v1/devices", headers=headers).status_code == 200
+    assert client.delete("/v1/devices?ids=4322159209", headers=headers).json["ids"] == ["4322159209"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/docs/swagger", "/openapi.json"])
+def test_pages_and_health_need_none(client, path):
+    assert client.get(path, buffered=True).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/V1/devices", "/%76%31/devices", "/./v1/devices", "/docs/../v1/devices"])
+def test_no_other_spelling_of_the_path_goes_around_it(client, path):
+    assert client.get(path).status_code in (401, 404)
+
+
+def test_a_doubled_slash_at_the_front_does_not_either(client):
+    assert client.get("/", environ_overrides={"PATH_INFO": "//v1/devices"}).status_code == 401
+
+
+def test_the_file_holds_no_secret(file, secrets):
+    text = file.read_text()
+    assert len(text.splitlines()) == 2
+    assert not any(secret in text for secret in secrets.values())
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_whose_line_is_deleted_no_longer_works(client, file, secrets):
+    read, _write = file.read_text().splitlines(keepends=True)
+    file.write_text(f"# only this one\n\n{read}")
+    assert client.get("/v1/devices", headers=bearer(secrets["write"])).status_code == 401
+    assert client.get("/v1/devices", headers=bearer(secrets["read"])).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["admin\n", "0" * 64 + " admin name\n"])
+def test_a_file_in_doubt_lets_nobody_in(client, file, secrets, text):
+    with file.open("a") as end:
+        end.write(text)
+    answer = client.get("/v1/devices", headers=bearer(secrets["write"]))
+    assert answer.status_code == 503
+    assert "line 3 must be" in answer.json["detail"]
+
+
+def test_a_file_that_is_gone_lets_nobody_in(client, file, secrets):
+    file.unlink()
+    assert client.get("/v1/devices", headers=bearer(secrets["write"])).status_code == 503
+
+
+def test_the_service_does_not_start_with_a_file_that_is_not_there(store, tmp_path):
+    with pytest.raises(StoreUnavailable, match=r"nothing\.txt cannot be used"):
+        create_app({"TOKENS_FILE": str(tmp_path / "nothing.txt")}, store=store)
+
+
+def test_without_tokens_the_log_warns(store, caplog):
+    create_app({"TOKENS_FILE": ""}, store=store)
+    assert "whoever reaches this address may read and change everything" in caplog.text

@@ -1,0 +1,45 @@
+"""The pages of the documentation, as files; tests/browser looks at them."""
+
+import re
+
+import pytest
+
+PAGES = ("/docs", "/docs/swagger")
+
+
+def test_the_root_leads_to_the_documentation(client):
+    answer = client.get("/")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/docs"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_no_inline_script_and_loads_only_from_this_host(client, path):
+    answer = client.get(path, buffered=True)
+    assert answer.content_type == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self';" in policy
+    assert "http" not in policy
+    assert not re.search(r"<script(?! src=)|\bon\w+=|https?:|<style", answer.text)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_all_that_a_page_names_is_there(client, path):
+    links = re.findall(r'(?:src|href|spec-url)="([^"]+)"', client.get(path, buffered=True).text)
+    assert len(links) >= 4
+    for link in links:
+        answer = client.get(link, buffered=True)
+        assert answer.status_code == 200, link
+        assert len(answer.data) > 10
+
+
+def test_the_large_files_are_not_sent_again_to_a_browser_that_has_them(client):
+    first = client.get("/docs/offapi/redoc.js", buffered=True)
+    assert first.headers["Cache-Control"] == "public, max-age=86400"
+    again = client.get("/docs/offapi/redoc.js", headers={"If-None-Match": first.headers["ETag"]}, buffered=True)
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "url.json", "scalar.js", "../offapi/redoc.js", "..%2f..%2fconfig.py"])
+def test_no_other_file_of_the_package_is_served(client, name):
+    assert client.get(f"/docs/offapi/{name}").status_code == 404

@@ -1,0 +1,174 @@
+"""`devicesvc serve` and `gunicorn wsgi:app`, as processes."""
+
+import signal
+import socket
+import subprocess
+
+import pytest
+import requests
+
+import devicesvc
+from devicesvc.dao import csv_format
+from devicesvc.sample import DEVICES
+from tests.conftest import BIN, ROOT, Service
+
+
+def fail(*arguments, **options):
+    """Run a command that is to fail at once, and return what it says."""
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=20, check=False, **options)
+    assert ended.returncode not in (0, -signal.SIGTERM)
+    assert "Traceback" not in ended.stdout + ended.stderr
+    return ended.stderr
+
+
+@pytest.fixture
+def refused(tmp_path, clean_env):
+    def refused(*arguments, env=None):
+        """The one sentence that `devicesvc serve` refuses with."""
+        words = fail(BIN / "devicesvc", "serve", *arguments, cwd=tmp_path, env=clean_env | (env or {}))
+        return words.strip().splitlines()[-1]
+
+    return refused
+
+
+def test_the_first_start_makes_device_csv_with_the_samples_and_says_so(start, tmp_path):
+    service = start()
+    assert len(requests.get(f"{service.url}/v1/devices").json()["data"]) == 5
+    assert (tmp_path / "device.csv").read_bytes() == csv_format.encode(DEVICES)
+    service.stop()
+    log = "".join(service.lines)
+    assert f"Made {tmp_path}/device.csv with 5 sample devices: 4322159209, 5661391086, 3635138853" in log
+    assert f"{service.url}/docs and can be tried at {service.url}/docs/swagger" in log
+    assert '127.0.0.1 "GET /v1/devices HTTP/1.1" 200' in log
+    assert "No tokens are configured" in log
+
+
+def test_a_file_that_is_there_is_read(start, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(csv_format.encode(DEVICES[:1]))
+    service = start("mine.csv")
+    assert [device["id"] for device in requests.get(f"{service.url}/v1/devices").json()["data"]] == ["4322159209"]
+    assert not (tmp_path / "device.csv").exists()
+
+
+def test_the_environment_names_the_store_where_the_command_does_not(start, tmp_path):
+    start(env={"DEVICESVC_STORE": "other.csv"})
+    assert (tmp_path / "other.csv").exists()
+
+
+def test_it_survives_a_restart_with_its_changes(start):
+    service = start()
+    requests.delete(f"{service.url}/v1/devices", json={"ids": ["4322159209"]})
+    assert service.stop() == 0
+    again = start()
+    assert requests.get(f"{again.url}/v1/devices/4322159209").status_code == 404
+
+
+def test_several_workers_answer_with_what_the_others_wrote(start):
+    service = start("--workers", "3")
+    for number in range(20):
+        name = f"name {number}"
+        requests.put(f"{service.url}/v1/devices", json={"id": "4322159209", "name": name})
+        names = {requests.get(f"{service.url}/v1/devices/4322159209").json()["data"]["name"] for _ in range(6)}
+        assert names == {name}
+
+
+def test_sigterm_finishes_what_is_in_flight(start):
+    service = start()
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(b"DELETE /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 23\r\n\r\n" + b'{"ids": ["4322')
+        assert requests.get(f"{service.url}/healthz").status_code == 200  # so the request above has been taken up
+        service.process.send_signal(signal.SIGTERM)
+        client.sendall(b'159209"]}')
+        answer = client.makefile("rb").read()
+    assert b"HTTP/1.1 200 OK" in answer
+    assert b'"ids":["4322159209"]' in answer
+    assert service.process.wait(20) == 0
+
+
+class TestRefuses:
+    @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
+    def test_a_bad_port(self, refused, port):
+        assert "Invalid value for '--port'" in refused("--port", port)
+
+    def test_a_port_that_is_taken(self, refused):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            words = refused("--host", "127.0.0.1", "--port", str(port))
+        assert words == (
+            f"Error: Cannot listen on 127.0.0.1, port {port}: Address already in use. "
+            "Choose another with --port or --host."
+        )
+
+    def test_a_host_that_is_not_here(self, refused):
+        assert "Cannot listen on 192.0.2.1" in refused("--host", "192.0.2.1")
+
+    def test_a_folder(self, refused, tmp_path, free_port):
+        words = refused(".", "--port", str(free_port))
+        assert words == "Error: . is a folder: give the path of a CSV file, such as device.csv."
+
+    def test_a_file_in_a_folder_that_is_not_there(self, refused, tmp_path, free_port):
+        words = refused("no/device.csv", "--port", str(free_port))
+        assert words == f"Error: There is no folder {tmp_path}/no: make it first, or give another path."
+
+    def test_a_folder_that_cannot_be_written(self, refused, free_port):
+        assert "/sys/device.csv cannot be written" in refused("/sys/device.csv", "--port", str(free_port))
+
+    def test_a_broken_csv_which_it_leaves_as_it_is(self, refused, tmp_path, free_port):
+        broken = csv_format.encode(DEVICES).replace(b"eth", b"", 1)
+        (tmp_path / "device.csv").write_bytes(broken)
+        words = refused("--port", str(free_port))
+        assert "device.csv breaks a rule: line 2, column nic_type: must be 1 to 32 characters" in words
+        assert (tmp_path / "device.csv").read_bytes() == broken
+
+    def test_another_kind_of_url(self, refused, free_port):
+        assert "'redis://x' names no store" in refused("redis://x", "--port", str(free_port))
+
+
+def test_a_tokens_file_that_is_not_there_stops_it_too(tmp_path, clean_env, free_port):
+    env = clean_env | {"DEVICESVC_TOKENS_FILE": "none.txt"}
+    words = fail(BIN / "devicesvc", "serve", "--port", str(free_port), cwd=tmp_path, env=env)
+    assert "The tokens file none.txt cannot be used" in words
+
+
+class TestGunicorn:
+    """`gunicorn wsgi:app` in the checkout is the same service."""
+
+    @pytest.fixture
+    def command(self, free_port):
+        return [str(BIN / "gunicorn"), "wsgi:app", "--bind", f"127.0.0.1:{free_port}"]
+
+    def test_it_serves_the_store_of_the_environment(self, command, free_port, clean_env, tmp_path):
+        env = clean_env | {"DEVICESVC_STORE": str(tmp_path / "device.csv")}
+        service = Service(command, free_port, cwd=ROOT, env=env)
+        assert len(requests.get(f"{service.url}/v1/devices").json()["data"]) == 5
+        assert service.stop() == 0
+        assert "Using worker: gthread" in "".join(service.lines)
+
+    def test_a_store_that_cannot_be_opened_ends_it_with_one_sentence_and_no_endless_restart(self, command, clean_env):
+        words = fail(*command, cwd=ROOT, env=clean_env | {"DEVICESVC_STORE": "/sys/device.csv"})
+        assert words.splitlines()[0].startswith("devicesvc: /sys/device.csv cannot be written")
+
+    def test_it_takes_its_settings_from_devicesvc_server(self, command, clean_env, tmp_path):
+        env = clean_env | {"DEVICESVC_STORE": str(tmp_path / "device.csv")}
+        config = [*command, "--print-config"]
+        shown = subprocess.run(config, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout
+        settings = dict(line.split("=", 1) for line in shown.replace(" ", "").splitlines() if "=" in line)
+        assert settings["worker_class"] == "gthread"
+        assert (settings["threads"], settings["workers"], settings["graceful_timeout"]) == ("32", "1", "8")
+        assert settings["control_socket_disable"] == "True"
+
+
+def test_help_names_the_commands_and_their_options():
+    def words(*arguments):
+        return subprocess.run(
+            [BIN / "devicesvc", *arguments, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert "serve" in words()
+    assert "token" in words()
+    assert all(option in words("serve") for option in ("STORE", "--host", "--port", "--workers", "--threads"))
+
+
+def test_the_version_is_that_of_the_package():
+    shown = subprocess.run([BIN / "devicesvc", "--version"], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == f"devicesvc, version {devicesvc.__version__}"

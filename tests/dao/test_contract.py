@@ -1,0 +1,212 @@
+"""What devicesvc/dao/base.py promises, against every store."""
+
+import re
+import threading
+
+import pytest
+
+from devicesvc.dao import open_store
+from devicesvc.errors import Conflict, Invalid, NotFound
+from devicesvc.model import DeviceFilter
+from devicesvc.sample import DEVICES
+from tests.hard_data import HARD, PLAIN, device
+
+FIRST, SECOND = DEVICES[0], DEVICES[1]
+
+
+def ids(devices):
+    return [each.id for each in devices]
+
+
+def add(device):
+    return lambda to: to.devices.add(device)
+
+
+def test_a_new_store_holds_the_devices_it_is_given(store):
+    assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
+
+
+def test_a_store_that_is_there_already_is_left_alone(store, store_url):
+    store.write(lambda to: to.devices.remove([FIRST.id]))
+    with open_store(store_url, DEVICES) as again:
+        assert FIRST.id not in ids(again.devices.list())
+
+
+def test_get_returns_the_device(store):
+    assert store.devices.get(FIRST.id) == FIRST
+
+
+@pytest.mark.parametrize("id", ["1234567890", "", "4322159209 ", "a/b", "设备", "x" * 1000, "\x00"])
+def test_get_of_any_other_string_says_that_there_is_none(store, id):
+    with pytest.raises(NotFound, match="There is no device with the id"):
+        store.devices.get(id)
+
+
+def test_list_is_ordered_by_code_point(store):
+    store.write(lambda to: to.devices.remove(ids(DEVICES)))
+    for id in ["b", "a", "B", "Z.1", "Z-1", "9", "10", "a_"]:
+        store.write(add(device(id)))
+    assert ids(store.devices.list()) == ["10", "9", "B", "Z-1", "Z.1", "a", "a_", "b"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"id": FIRST.id}, [FIRST.id]),
+        ({"id": "nothing"}, []),
+        ({"sn": "itOYJ", "model": "Raspberry Pi 4"}, ["5661391086"]),
+        ({"model": "raspberry"}, ["4322159209", "5661391086", "8170245536"]),
+        ({"type": "gateway", "status": "online"}, ["5394030919", "5661391086"]),
+        ({"id": FIRST.id, "type": "gateway"}, []),
+        ({"mac": "00-1B-21-C8-12-41"}, ["5394030919"]),
+        ({"ipv4": "192.168.2.40"}, ["5394030919"]),
+        ({"name": "meter-adapter"}, ["3635138853"]),
+    ],
+)
+def test_list_finds_what_fits_every_part_of_the_filter(store, wanted, found):
+    assert ids(store.devices.list(DeviceFilter(**wanted))) == found
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_data_comes_back_as_it_was_given_also_after_a_restart(store, store_url, case):
+    hard = HARD[case]
+    store.write(add(hard))
+    assert store.devices.get(hard.id) == hard
+    with open_store(store_url) as again:
+        assert again.devices.get(hard.id) == hard
+        assert again.devices.list() == store.devices.list()
+
+
+def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
+    with pytest.raises(Conflict, match=FIRST.id):
+        store.write(add(device(FIRST.id)))
+    assert store.devices.get(FIRST.id) == FIRST
+
+
+def test_create_makes_an_id_of_ten_digits(store):
+    data = {
+        "name": "n",
+        "type": "t",
+        "hardware": {"model": "m", "sn": "s"},
+        "software": {"version": "1", "last_update": "2024-01-01 00:00:00"},
+        "nic": [],
+        "status": "s",
+    }
+    first, second = (store.write(lambda to: to.devices.create(data)) for _ in range(2))
+    assert re.fullmatch("[1-9][0-9]{9}", first.id)
+    assert first.id != second.id
+    assert store.devices.get(first.id) == first
+
+
+def test_create_of_an_invalid_device_changes_nothing(store):
+    bad = {"name": "", "type": "t", "hardware": {"model": "m", "sn": "s"}, "nic": [], "status": "s"}
+    bad["software"] = {"version": "1", "last_update": "2024-01-01 00:00:00"}
+    with pytest.raises(Invalid, match="name must be"):
+        store.write(lambda to: to.devices.create(bad))
+    assert len(store.devices.list()) == 5
+
+
+def test_replace_puts_the_new_device_in_the_place_of_the_old(store):
+    store.write(lambda to: to.devices.replace(device(FIRST.id)))
+    assert store.devices.get(FIRST.id) == device(FIRST.id)
+    assert len(store.devices.list()) == 5
+
+
+def test_replace_of_an_unknown_device_says_so_and_adds_none(store):
+    with pytest.raises(NotFound):
+        store.write(lambda to: to.devices.replace(device("new")))
+    assert len(store.devices.list()) == 5
+
+
+def test_update_changes_what_is_given_and_returns_the_whole(store):
+    changed = store.write(lambda to: to.devices.update(FIRST.id, {"software": {"version": "9"}}))
+    assert changed == FIRST.merge({"software": {"version": "9"}})
+    assert store.devices.get(FIRST.id) == changed
+
+
+def test_remove_answers_with_what_it_really_removed_in_the_order_given(store):
+    wanted = [SECOND.id, "1234567890 ", FIRST.id, SECOND.id]
+    assert store.write(lambda to: to.devices.remove(wanted)) == [SECOND.id, FIRST.id]
+    assert store.write(lambda to: to.devices.remove(wanted)) == []
+    assert len(store.devices.list()) == 3
+
+
+def test_an_op_reads_its_own_changes(store):
+    def op(to):
+        to.devices.add(device("new"))
+        return ids(to.devices.list()), to.devices.get("new").id
+
+    assert store.write(op) == ([*ids(store.devices.list())[:-1], "new"], "new")
+
+
+def test_nothing_of_an_op_that_raises_is_kept(store, store_url):
+    def op(to):
+        to.devices.remove([FIRST.id])
+        to.devices.add(device("new"))
+        to.devices.replace(device(SECOND.id))
+        raise Conflict("no")
+
+    before = store.devices.list()
+    with pytest.raises(Conflict, match="no"):
+        store.write(op)
+    assert store.devices.list() == before
+    with open_store(store_url) as again:
+        assert again.devices.list() == before
+
+
+def test_a_state_once_read_stays_as_it_was(store):
+    devices = store.devices
+    store.write(lambda to: to.devices.remove([FIRST.id]))
+    assert devices.get(FIRST.id) == FIRST
+    assert len(devices.list()) == 5
+
+
+def test_two_open_stores_see_each_others_changes(store, store_url):
+    with open_store(store_url) as other:
+        other.write(add(device("theirs")))
+        assert store.devices.get("theirs").id == "theirs"
+        store.write(add(device("ours")))
+        assert other.devices.get("ours").id == "ours"
+        assert store.devices.list() == other.devices.list()
+
+
+def test_threads_that_write_at_once_lose_nothing(store, store_url):
+    with open_store(store_url) as other:
+
+        def work(number):
+            for step in range(5):
+                (store if number % 2 else other).write(add(device(f"{number}-{step}")))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(store.devices.list()) == 5 + 8 * 5
+
+
+def test_a_counter_that_many_threads_raise_loses_no_step(store):
+    """Each op is judged on the state that the one before it left."""
+
+    def step(to):
+        to.devices.update(PLAIN.id, {"name": str(int(to.devices.get(PLAIN.id).name) + 1)})
+
+    store.write(lambda to: to.devices.update(PLAIN.id, {"name": "0"}))
+    threads = [threading.Thread(target=lambda: [store.write(step) for _ in range(5)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.devices.get(PLAIN.id).name == "40"
+
+
+def test_ping_of_a_store_in_order_is_silent(store):
+    before = store.devices.list()
+    assert store.ping() is None
+    assert store.devices.list() == before
+
+
+def test_closing_twice_is_no_error(store_url):
+    store = open_store(store_url, DEVICES)
+    store.close()
+    store.close()

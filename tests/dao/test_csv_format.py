@@ -1,0 +1,155 @@
+"""The CSV form of devices."""
+
+import csv
+import io
+
+import pytest
+
+from devicesvc.dao import csv_format
+from devicesvc.dao.csv_format import HEADER, decode, encode
+from devicesvc.errors import Invalid
+from devicesvc.sample import DEVICES
+from tests.hard_data import HARD, device
+
+GOOD = encode(DEVICES)
+
+
+def by_id(devices):
+    return {each.id: each for each in devices}
+
+
+def row(**changes):
+    """A line of the file with changed cells."""
+    cells = {
+        "id": "1",
+        "name": "n",
+        "type": "t",
+        "hardware_model": "m",
+        "hardware_sn": "s",
+        "software_version": "v",
+        "software_last_update": "2024-01-01 00:00:00",
+        "nic_type": "eth",
+        "nic_mac": "00:00:00:00:00:01",
+        "nic_ipv4": "1.2.3.4",
+        "status": "x",
+    } | changes
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells.values())
+    return line.getvalue().encode()
+
+
+def file(*rows):
+    return HEADER.encode() + b"\n" + b"".join(rows)
+
+
+def faults(data):
+    with pytest.raises(Invalid) as refusal:
+        decode(data)
+    return refusal.value.errors
+
+
+def test_the_header_is_the_one_of_the_design():
+    assert GOOD.startswith(
+        b"id,name,type,hardware_model,hardware_sn,software_version,software_last_update,nic_type,nic_mac,nic_ipv4,status\n"
+    )
+
+
+def test_a_device_is_a_line_with_its_nics_joined_by_semicolons():
+    assert encode(DEVICES[:1]).decode().splitlines()[1] == (
+        "4322159209,classroom-controller,controller,Raspberry Pi 4,Qm3vK,0.3,2023-05-12 09:30:00,"
+        "eth;wifi,dc:a6:32:1f:04:9b;dc:a6:32:1f:04:9c,192.168.1.10;192.168.1.11,online"
+    )
+
+
+def test_what_is_written_is_read_back_in_the_same_order():
+    assert list(decode(GOOD).values()) == list(DEVICES)
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_data_is_read_back(case):
+    assert decode(encode([HARD[case]])) == by_id([HARD[case]])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.replace(b"\n", b"\r\n"),
+        GOOD.replace(b"\n", b"\n\n"),
+        b"\n" + GOOD,
+    ],
+    ids=["byte order mark", "CRLF", "empty lines", "an empty first line"],
+)
+def test_what_editors_do_is_accepted(data):
+    assert decode(data) == by_id(DEVICES)
+
+
+def test_columns_may_come_in_another_order():
+    rows = [line[::-1] for line in csv.reader(io.StringIO(GOOD.decode()))]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    assert decode(text.getvalue().encode()) == by_id(DEVICES)
+
+
+def test_a_header_alone_is_a_file_without_devices():
+    assert decode(HEADER.encode() + b"\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "rule"),
+    [
+        (b"", "line 1", "the file is empty"),
+        (b"id,name\n", "line 1", "must be the header id,name,type"),
+        (GOOD.replace(b",status", b",state", 1), "line 1", "must be the header"),
+        (GOOD.replace(b",status", b",status,status", 1), "line 1", "must be the header"),
+        (GOOD[:-1], "line 6", "must end with a newline"),
+        (file(row(), b"2,n\n"), "line 3", "must have 11 cells, as the header has, not 2"),
+        (file(row(name="\xff").replace("\xff".encode(), b"\xff")), "line 2", "is not UTF-8"),
+        (file(row(), b'"2\n'), "line 3", "is not CSV"),
+        (file(row(), b'"2"x,n\n'), "line 3", "is not CSV"),
+        (file(row(), row(id="2"), row()), "line 4, column id:", "must be unique; '1' is on line 2 too"),
+        (file(row(id="1.2E+15")), "line 2, column id:", "must be 1 to 64 letters"),
+        (file(row(name="")), "line 2, column name:", "must be 1 to 64 characters"),
+        (file(row(name="a\nb")), "line 2, column name:", "must be 1 to 64 characters"),
+        (file(row(name="a\0b")), "line 2, column name:", "must be 1 to 64 characters"),
+        (file(row(software_last_update="2023/8/6 20:00")), "line 2, column software_last_update:", "a real date"),
+        (file(row(nic_mac="")), "line 2, column nic_type:", "not 1, 0 and 1"),
+        (file(row(nic_type="a;b")), "line 2, column nic_type:", "not 2, 1 and 1"),
+        (file(row(nic_type="a;;b", nic_mac=";;", nic_ipv4=";;")), "line 2, column nic_mac:", "six pairs"),
+    ],
+)
+def test_a_fault_is_named_by_line_and_column_and_rule(data, place, rule):
+    assert rule in faults(data)[place]
+
+
+def test_a_row_with_too_many_nics_is_refused():
+    many = dict(nic_type=";".join(["e"] * 17), nic_mac=";".join(["00:00:00:00:00:01"] * 17))
+    assert "at most 16" in str(faults(file(row(**many, nic_ipv4=";".join(["1.1.1.1"] * 17)))))
+
+
+def test_an_id_with_an_e_would_be_fine_but_not_a_plus_as_spreadsheets_write_it():
+    assert decode(file(row(id="1E15"))) == {"1E15": decode(file(row()))["1"].merge({"id": "1E15"})}
+
+
+def test_a_line_after_a_quoted_line_break_is_counted_as_the_editor_shows_it():
+    assert set(faults(file(row(name="a\nb"), row(id="")))) == {"line 2, column name:", "line 4, column id:"}
+
+
+def test_every_bad_row_is_named_up_to_twenty_and_the_rest_counted():
+    found = faults(file(*(row(id=f"bad id {number}") for number in range(25))))
+    assert [place for place in found if place.startswith("line")] == [f"line {n}, column id:" for n in range(2, 22)]
+    assert found["and"] == "5 more"
+    assert csv_format.MAX_FAULTS == 20
+
+
+def test_each_bad_cell_of_a_row_is_named():
+    assert set(faults(file(row(id="", name="", nic_ipv4="x")))) == {
+        "line 2, column id:",
+        "line 2, column name:",
+        "line 2, column nic_ipv4:",
+    }
+
+
+def test_order_in_the_file_is_the_order_given():
+    given = [device("b"), device("a"), device("C")]
+    assert list(decode(encode(given))) == ["b", "a", "C"]
