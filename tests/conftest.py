@@ -106,5 +106,4 @@ def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator
 
     yield start
     for service in services:
-        if service.process.poll() is None:
-            service.stop()
+        service.stop()

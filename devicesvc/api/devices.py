@@ -8,7 +8,7 @@ from flask.views import MethodView
 from devicesvc.api import schemas
 from devicesvc.api.answers import ok, store
 from devicesvc.api.smorest import Blueprint
-from devicesvc.model import DeviceFilter
+from devicesvc.model import Device, DeviceFilter
 
 blp = Blueprint("devices", __name__, url_prefix="/v1/devices", description="Find, add, change and delete devices.")
 
@@ -80,3 +80,19 @@ class DeviceItem(MethodView):
     def get(self, id: str) -> Response:
         """Get one device"""
         return ok("device found", data=store().devices.get(id))
+
+    @blp.operation("put_device", 400, 413, 415, 422)
+    @blp.arguments(schemas.NewDeviceSchema(), example=schemas.ADDITION)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced; `data` is the device.")
+    @blp.alt_response(
+        201, schema=schemas.DeviceAnswerSchema(), description="Added; `data` is the device.", success=True
+    )
+    def put(self, data: dict[str, Any], id: str) -> Response:
+        """Add a device under an id of your own, or replace the one that has it
+
+        Sent twice, the same call leaves one device: a retry is safe.
+        """
+        device = Device.build({"id": id, **data})
+        if store().write(lambda to: to.devices.put(device)):
+            return ok("device added", status=201, location=f"/v1/devices/{id}", data=device)
+        return ok("device replaced", data=device)

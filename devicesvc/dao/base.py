@@ -26,6 +26,10 @@ class DeviceReader(ABC):
     def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
         """Return the devices that fit, by id in the order of code points; an empty list where none does."""
 
+    def has(self, id: str) -> bool:
+        """Whether there is a device with this id."""
+        return bool(self.list(DeviceFilter(id=id)))
+
 
 class DeviceWriter(DeviceReader):
     """Devices to read and change, inside one op: it reads its own changes, nobody else does before the op has ended."""
@@ -46,13 +50,17 @@ class DeviceWriter(DeviceReader):
     def create(self, data: Mapping[str, Any]) -> Device:
         """Add a device made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
         Raises Invalid."""
-        taken = True
-        while taken:
-            id = str(10**9 + secrets.randbelow(9 * 10**9))
-            taken = bool(self.list(DeviceFilter(id=id)))
+        while self.has(id := str(10**9 + secrets.randbelow(9 * 10**9))):
+            pass
         device = Device.build({"id": id, **data})
         self.add(device)
         return device
+
+    def put(self, device: Device) -> bool:
+        """Put the device in the place of the one with its id, or add it. Return whether it is new."""
+        new = not self.has(device.id)
+        (self.add if new else self.replace)(device)
+        return new
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Device:
         """Change some fields of a device (Device.merge) and return the whole device. Raises NotFound, Invalid."""

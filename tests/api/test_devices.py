@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD
 
@@ -145,9 +146,7 @@ class TestPost:
             ({"nic": [None]}, {"nic.0": "may not be null"}),
             (
                 {"nic": [*NEW["nic"], {**NEW["nic"][0], "ipv4": "1.2.3.256"}]},
-                {
-                    "nic.1.ipv4": "must be four numbers from 0 to 255 joined by '.', without leading zeros, not '1.2.3.256'"
-                },
+                {"nic.1.ipv4": f"must be {Nic.RULES['ipv4'].says}, not '1.2.3.256'"},
             ),
             (
                 {"software": {**NEW["software"], "last update": "2023-08-06 20:00:00"}},
@@ -244,3 +243,27 @@ class TestGetOne:
     @pytest.mark.parametrize("id", ["1234567890", "4322159209 ", "设备", "..", "a%00b"])
     def test_404_where_there_is_none(self, client, id):
         problem(client.get(f"/v1/devices/{id}"), 404)
+
+
+class TestPutOne:
+    def test_it_adds_under_the_given_id_and_then_replaces(self, client):
+        answer = client.put("/v1/devices/gateway.7", json=NEW)
+        assert answer.status_code == answer.json["status"] == 201
+        assert answer.headers["Location"] == "/v1/devices/gateway.7"
+        again = client.put("/v1/devices/gateway.7", json={**NEW, "status": "offline"})
+        assert again.status_code == again.json["status"] == 200
+        assert again.json["data"] == {"id": "gateway.7", **NEW, "status": "offline"}
+        assert client.get("/v1/devices/gateway.7").json["data"] == again.json["data"]
+
+    def test_it_brings_a_deleted_device_back(self, client):
+        before = client.get(f"/v1/devices/{FIRST}").json["data"]
+        client.delete("/v1/devices", json={"ids": [FIRST]})
+        client.put(f"/v1/devices/{FIRST}", json={name: value for name, value in before.items() if name != "id"})
+        assert client.get(f"/v1/devices/{FIRST}").json["data"] == before
+
+    @pytest.mark.parametrize("id", ["batch", "import", "a b", "设备", "x" * 65])
+    def test_422_for_an_id_that_breaks_the_rule(self, client, id):
+        assert list(problem(client.put(f"/v1/devices/{id}", json=NEW), 422)["errors"]) == ["id"]
+
+    def test_422_for_half_a_device(self, client):
+        assert "status" in problem(client.put(f"/v1/devices/{FIRST}", json={"name": "x"}), 422)["errors"]

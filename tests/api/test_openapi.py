@@ -63,6 +63,7 @@ def test_the_four_calls_of_the_lab_have_their_names(document):
         ("/v1/devices", "put"): "update_devices",
         ("/v1/devices", "delete"): "delete_devices",
         ("/v1/devices/{id}", "get"): "get_device",
+        ("/v1/devices/{id}", "put"): "put_device",
         ("/healthz", "get"): "is_alive",
         ("/readyz", "get"): "is_ready",
     }

@@ -118,6 +118,13 @@ def test_replace_of_an_unknown_device_says_so_and_adds_none(store):
     assert len(store.devices.list()) == 5
 
 
+def test_put_adds_what_is_new_and_replaces_what_is_there(store):
+    assert store.write(lambda to: to.devices.put(device("new"))) is True
+    assert store.write(lambda to: to.devices.put(device("new", name="again"))) is False
+    assert store.devices.get("new").name == "again"
+    assert len(store.devices.list()) == 6
+
+
 def test_update_changes_what_is_given_and_returns_the_whole(store):
     changed = store.write(lambda to: to.devices.update(FIRST.id, {"software": {"version": "9"}}))
     assert changed == FIRST.merge({"software": {"version": "9"}})

@@ -123,8 +123,9 @@ def test_a_fault_is_named_by_line_and_column_and_rule(data, place, rule):
 
 
 def test_a_row_with_too_many_nics_is_refused():
-    many = dict(nic_type=";".join(["e"] * 17), nic_mac=";".join(["00:00:00:00:00:01"] * 17))
-    assert "at most 16" in str(faults(file(row(**many, nic_ipv4=";".join(["1.1.1.1"] * 17)))))
+    many = {"nic_type": ["e"] * 17, "nic_mac": ["00:00:00:00:00:01"] * 17, "nic_ipv4": ["1.1.1.1"] * 17}
+    refusal = faults(file(row(**{column: ";".join(items) for column, items in many.items()})))
+    assert "at most 16" in str(refusal)
 
 
 def test_an_id_with_an_e_would_be_fine_but_not_a_plus_as_spreadsheets_write_it():

@@ -157,11 +157,11 @@ class TestRefusesToOpen:
             open_store(str(tmp_path))
 
     def test_a_file_in_a_folder_that_is_not_there(self, tmp_path):
-        with pytest.raises(StoreUnavailable, match="There is no folder .*/nowhere: make it first"):
+        with pytest.raises(StoreUnavailable, match=r"There is no folder .*/nowhere: make it first"):
             open_store(str(tmp_path / "nowhere" / "device.csv"))
 
     def test_a_folder_that_cannot_be_written(self):
-        with pytest.raises(StoreUnavailable, match="/sys/device.csv cannot be written: .*Permission denied"):
+        with pytest.raises(StoreUnavailable, match=r"/sys/device\.csv cannot be written: .*Permission denied"):
             open_store("/sys/device.csv")
 
     def test_a_broken_file_which_it_leaves_alone(self, path):
@@ -193,7 +193,7 @@ class TestFailure:
     def test_before_the_rename_nothing_is_changed(self, store, path, failing, name):
         before = path.read_bytes()
         failing(name)
-        with pytest.raises(StoreUnavailable, match="Input/output error. Nothing was changed"):
+        with pytest.raises(StoreUnavailable, match=r"Input/output error\. Nothing was changed"):
             store.write(add(device("1")))
         assert path.read_bytes() == before
         assert len(store.devices.list()) == 5
@@ -224,7 +224,7 @@ class TestFailure:
         monkeypatch.setattr(durable_file, "LOCK_SECONDS", 0.05)
         with (
             durable_file.locked(path),
-            pytest.raises(StoreUnavailable, match="busy: another process has held .* for 0.05 seconds"),
+            pytest.raises(StoreUnavailable, match=r"busy: another process has held .* for 0\.05 seconds"),
         ):
             store.write(add(device("1")))
         store.write(add(device("1")))
