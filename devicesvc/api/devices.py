@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import schemas
+from devicesvc.api import examples, schemas
 from devicesvc.api.answers import ok, store
 from devicesvc.api.smorest import Blueprint
 from devicesvc.model import Device, DeviceFilter
@@ -17,7 +17,7 @@ blp = Blueprint("devices", __name__, url_prefix="/v1/devices", description="Find
 class Devices(MethodView):
     @blp.operation("get_devices", 400, 413, 422)
     @blp.arguments(schemas.DeviceQuerySchema(), location="query")
-    @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.")
+    @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     def get(self, query: dict[str, str]) -> Response:
         """Find devices
 
@@ -28,38 +28,33 @@ class Devices(MethodView):
         return ok(f"devices found: {len(found)}", data=found)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
-    @blp.arguments(schemas.NewDeviceSchema(), example=schemas.ADDITION)
-    @blp.response(
-        201,
-        schemas.NewDeviceAnswerSchema(),
-        description="Added; `data` is the new id.",
-        headers={"Location": {"description": "The path of the new device.", "schema": {"type": "string"}}},
-    )
+    @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)
+    @blp.response(201, schemas.NewDeviceAnswerSchema(), description="The new id.", example=examples.ADDED)
     def post(self, data: dict[str, Any]) -> Response:
         """Add a device
 
-        The service makes the id: ten random digits. Sent twice, the same body makes two devices.
+        The service makes the id: ten random digits. Sent twice, the same body makes two devices. The header Location
+        is the path of the new device.
         """
         device = store().write(lambda to: to.devices.create(data))
         return ok("device added", status=201, location=f"/v1/devices/{device.id}", data=device.id)
 
     @blp.operation("update_devices", 400, 404, 413, 415, 422)
-    @blp.arguments(
-        schemas.DevicePatchSchema(), example={"id": schemas.EXAMPLE.id, "name": "new-name", "status": "offline"}
-    )
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="Changed; `data` is the whole device.")
+    @blp.arguments(schemas.DevicePatchSchema(), example=examples.CHANGE)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED)
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a device
 
         Only what is given changes: half of `hardware` or `software` leaves the other half alone, `nic` replaces the
         whole list.
         """
-        device = store().write(lambda to: to.devices.update(changes.pop("id"), changes))
+        id = changes.pop("id")
+        device = store().write(lambda to: to.devices.update(id, changes))
         return ok("device changed", data=device)
 
     @blp.operation("delete_devices", 400, 413, 422)
     @blp.arguments(schemas.IdsSchema(), location="query")
-    @blp.response(200, schemas.IdsAnswerSchema(), description="Deleted; `ids` are those that there were.")
+    @blp.response(200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED)
     def delete(self, query: dict[str, list[str]]) -> Response:
         """Delete devices
 
@@ -70,23 +65,18 @@ class Devices(MethodView):
         return ok(f"devices deleted: {len(ids)}", ids=ids)
 
 
-@blp.route(
-    "/<id>",
-    parameters=[{"in": "path", "name": "id", "description": "The id of the device.", "example": schemas.EXAMPLE.id}],
-)
+@blp.route("/<id>", parameters=[examples.DEVICE_ID])
 class DeviceItem(MethodView):
     @blp.operation("get_device", 404)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="The device.")
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE)
     def get(self, id: str) -> Response:
         """Get one device"""
         return ok("device found", data=store().devices.get(id))
 
     @blp.operation("put_device", 400, 413, 415, 422)
-    @blp.arguments(schemas.NewDeviceSchema(), example=schemas.ADDITION)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced; `data` is the device.")
-    @blp.alt_response(
-        201, schema=schemas.DeviceAnswerSchema(), description="Added; `data` is the device.", success=True
-    )
+    @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED_ONE)
+    @blp.alt_response(201, schema=schemas.DeviceAnswerSchema(), description="Added.", example=examples.ADDED_ONE)
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add a device under an id of your own, or replace the one that has it
 

@@ -1,5 +1,7 @@
 """/healthz and /readyz: for whoever keeps the service running."""
 
+from http import HTTPStatus
+
 from flask import Response
 from flask.views import MethodView
 
@@ -12,8 +14,8 @@ blp = Blueprint("health", __name__, description="Is the service alive, and can i
 
 @blp.route("/healthz")
 class Alive(MethodView):
-    @blp.operation("is_alive")
-    @blp.response(200, schemas.AnswerSchema(), description="Alive.")
+    @blp.doc(operationId="is_alive")
+    @blp.response(200, schemas.AnswerSchema(), description="Alive.", example={"status": 200, "message": "alive"})
     def get(self) -> Response:
         """Is the process alive
 
@@ -24,8 +26,9 @@ class Alive(MethodView):
 
 @blp.route("/readyz")
 class Ready(MethodView):
-    @blp.operation("is_ready")
-    @blp.response(200, schemas.AnswerSchema(), description="Ready.")
+    @blp.doc(operationId="is_ready")
+    @blp.response(200, schemas.AnswerSchema(), description="Ready.", example={"status": 200, "message": "ready"})
+    @blp.alt_response(503, HTTPStatus(503).name)
     def get(self) -> Response:
         """Can the service read and write
 

@@ -5,21 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from devicesvc.api import examples
 from devicesvc.model import MAX_NICS, Device, Hardware, Nic, Software
-from devicesvc.sample import DEVICES
-
-# Examples that work when they are sent to a service with the sample devices.
-EXAMPLE = DEVICES[1]
-DEVICE_ID = {"in": "path", "name": "id", "description": "The id of the device.", "example": EXAMPLE.id}
-ADDITION = {
-    "name": "test-name",
-    "type": "controller",
-    "hardware": {"model": "test-model", "sn": "test-sn"},
-    "software": {"version": "0.1", "last_update": "2023-08-06 20:00:00"},
-    "nic": [{"type": "wifi", "mac": "12:34:56:78:9a:bc", "ipv4": "192.168.1.2"}],
-    "status": "online",
-}
-CHANGE = {"id": EXAMPLE.id, "name": "new-name", "software": {"version": "0.5"}, "status": "offline"}
 
 _MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
 
@@ -56,6 +43,12 @@ class _Whole:
 
     def on_bind_field(self, field_name: str, field: Any) -> None:
         field.required = True
+
+
+def _text(description: str, *, required: bool = False, **metadata: Any) -> fields.String:
+    """Text without a rule, to be compared with what is stored."""
+    messages = {**_MESSAGES, "invalid": "must be text"}
+    return fields.String(required=required, metadata={"description": description, **metadata}, error_messages=messages)
 
 
 def _nested(schema: ma.Schema, description: str) -> fields.Nested:
@@ -128,11 +121,7 @@ class DeviceSchema(_Whole, Schema):
 class DevicePatchSchema(Schema):
     """The id of a device and what changes in it."""
 
-    id = fields.String(
-        required=True,
-        metadata={"description": "The id of the device to change.", "example": EXAMPLE.id},
-        error_messages={**_MESSAGES, "invalid": "must be text"},
-    )
+    id = _text("The id of the device to change.", required=True)
     name = Ruled(Device, "name")
     type = Ruled(Device, "type")
     hardware = _nested(HardwarePatchSchema(), "The hardware; what is not given stays.")
@@ -141,30 +130,24 @@ class DevicePatchSchema(Schema):
     status = Ruled(Device, "status")
 
 
-def _wanted(description: str, **metadata: Any) -> fields.String:
-    return fields.String(
-        metadata={"description": description, **metadata}, error_messages={**_MESSAGES, "invalid": "must be text"}
-    )
-
-
 class DeviceQuerySchema(Schema):
     """What to look for: a DeviceFilter."""
 
-    id = _wanted("Only the device with this id.", example=EXAMPLE.id)
-    sn = _wanted("Only devices with this serial number.")
-    model = _wanted("Only devices with this in their hardware model, in upper or lower case.")
-    name = _wanted("Only devices with this name.")
-    type = _wanted("Only devices of this type.")
-    status = _wanted("Only devices with this status.")
-    mac = _wanted("Only devices with this MAC address, in any of its forms.")
-    ipv4 = _wanted("Only devices with this IPv4 address.")
+    id = _text("Only the device with this id.", example=examples.ID)
+    sn = _text("Only devices with this serial number.")
+    model = _text("Only devices with this in their hardware model, in upper or lower case.")
+    name = _text("Only devices with this name.")
+    type = _text("Only devices of this type.")
+    status = _text("Only devices with this status.")
+    mac = _text("Only devices with this MAC address, in any of its forms.")
+    ipv4 = _text("Only devices with this IPv4 address.")
 
 
 class IdsSchema(Schema):
     ids = fields.List(
-        _wanted("An id."),
+        _text("An id."),
         required=True,
-        metadata={"description": "The ids; unknown ones are no error.", "example": [DEVICES[2].id, DEVICES[3].id]},
+        metadata={"description": "The ids; unknown ones are no error.", "example": examples.IDS},
         error_messages={**_MESSAGES, "invalid": "must be a list"},
     )
 
@@ -172,7 +155,7 @@ class IdsSchema(Schema):
 class AnswerSchema(Schema):
     """What every success answers."""
 
-    status = fields.Integer(metadata={"description": "The HTTP status code.", "example": 200})
+    status = fields.Integer(metadata={"description": "The HTTP status code."})
     message = fields.String(metadata={"description": "What was done, in words."})
 
 
@@ -185,8 +168,8 @@ class DevicesAnswerSchema(AnswerSchema):
 
 
 class NewDeviceAnswerSchema(AnswerSchema):
-    data = fields.String(metadata={"description": "The id of the new device.", "example": "9097363894"})
+    data = fields.String(metadata={"description": "The id of the new device."})
 
 
 class IdsAnswerSchema(AnswerSchema):
-    ids = fields.List(fields.String(), metadata={"description": "The ids really deleted.", "example": [DEVICES[2].id]})
+    ids = fields.List(fields.String(), metadata={"description": "The ids really deleted."})

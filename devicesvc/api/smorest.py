@@ -30,7 +30,7 @@ class Api(flask_smorest.Api):
             API_VERSION=version,
             OPENAPI_VERSION="3.0.3",
             OPENAPI_URL_PREFIX="/",
-            API_SPEC_OPTIONS={"info": {"description": INTRO}, "security": [{}, {"bearer": []}]},
+            API_SPEC_OPTIONS={"info": {"description": INTRO}},
         )
         super().__init__(app)
         self.spec.components.security_scheme(
@@ -55,6 +55,6 @@ class Blueprint(flask_smorest.Blueprint):
 
     @staticmethod
     def operation(id: str, *refusals: int) -> Any:
-        """Name an operation and the statuses it may refuse with, beyond those of every operation."""
-        names = {status: HTTPStatus(status).name for status in sorted({*refusals, 401, 403, 500, 503})}
-        return flask_smorest.Blueprint.doc(operationId=id, responses=names)
+        """Name an operation of /v1 and the statuses that it may refuse with, beyond those of every operation."""
+        responses = {status: HTTPStatus(status).name for status in (*refusals, 401, 403, 500, 503)}
+        return flask_smorest.Blueprint.doc(operationId=id, responses=responses, security=[{}, {"bearer": []}])

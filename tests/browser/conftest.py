@@ -1,0 +1,53 @@
+"""A real Chromium that can reach the service and no other host."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        if os.environ.get("CI"):
+            pytest.fail("CI must not skip the browser tests: install chromium")
+        pytest.skip("no Chromium found: install chromium to run the browser tests")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def strangers() -> list[str]:
+    """The addresses outside the service that pages asked for."""
+    return []
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What pages wrote to the console as an error, Content-Security-Policy violations among it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, strangers: list[str], complaints: list[str]) -> Iterator[Page]:
+    def only_here(route: Route) -> None:
+        if urlsplit(route.request.url).hostname in ("127.0.0.1", None):
+            route.continue_()
+        else:
+            strangers.append(route.request.url)
+            route.abort()
+
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.route("**/*", only_here)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
