@@ -1,5 +1,5 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
-# make test  runs all tests
+# make test  runs all tests (ARGS=... are pytest's arguments)
 # make check runs the linters and the type checker
 # Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
 
@@ -8,13 +8,13 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test check wheel clean
+.PHONY: run test check wheel image picture clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -23,7 +23,14 @@ check: .venv/installed-dev
 	$(BIN)/lint-imports
 
 wheel: .venv/installed-dev
+	rm -rf build dist
 	$(BIN)/python -m build --wheel --outdir dist .
+
+image:
+	docker build --tag devicesvc .
+
+picture: .venv/installed-test
+	$(BIN)/python docs/picture.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -78,9 +78,9 @@ class DeviceItem(MethodView):
     @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED_ONE)
     @blp.alt_response(201, schema=schemas.DeviceAnswerSchema(), description="Added.", example=examples.ADDED_ONE)
     def put(self, data: dict[str, Any], id: str) -> Response:
-        """Add a device under an id of your own, or replace the one that has it
+        """Add or replace a device
 
-        Sent twice, the same call leaves one device: a retry is safe.
+        The id is yours to choose. Sent twice, the same call leaves one device: a retry is safe.
         """
         device = Device.build({"id": id, **data})
         if store().write(lambda to: to.devices.put(device)):

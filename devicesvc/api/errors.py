@@ -1,12 +1,11 @@
 """One shape for every failure: the envelope of the lab and the problem of RFC 9457 in one JSON object."""
 
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
-
 import orjson
 from flask import Flask, Response, request
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from devicesvc.errors import Conflict, Invalid, NotFound, RegistryError, StoreUnavailable
 
@@ -73,7 +72,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mapping[str, str]) -> Response:
-    title = HTTPStatus(status).phrase
+    title = HTTP_STATUS_CODES.get(status, "Error")  # Python's own names change with its version
     body = {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
     return Response(
         orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),

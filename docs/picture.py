@@ -1,0 +1,34 @@
+"""Takes the picture of the documentation page that the READMEs show: make picture"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+PORT = 18_231
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        command = [Path(sys.executable).parent / "devicesvc", "serve", "--host", "127.0.0.1", "--port", str(PORT)]
+        service = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+        try:
+            next(line for line in service.stdout if "can be tried at" in line)
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1280, "height": 720})
+            page.goto(f"http://127.0.0.1:{PORT}/docs")
+            page.locator("h2", has_text="Add a device").scroll_into_view_if_needed()
+            page.get_by_text("Add a device", exact=True).first.click()
+            page.get_by_text('"test-name"').first.wait_for()
+            page.screenshot(path=HERE / "redoc.png")
+            browser.close()
+        finally:
+            service.terminate()
+            service.communicate()
+
+
+if __name__ == "__main__":
+    main()
