@@ -41,8 +41,11 @@ clean:
 	@echo "Making the virtual environment .venv ..."
 	@$(PYTHON) -m venv .venv
 
-# .venv/installed, and with an extra .venv/installed-test or .venv/installed-dev: marks that setup.cfg is installed.
-.venv/installed .venv/installed-%: .venv/bin/python setup.cfg pyproject.toml
-	@echo "Installing devicesvc ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(if $*,[$*])'
+# .venv/installed marks that setup.cfg is installed; -test and -dev, with that extra.
+.venv/installed: EXTRA =
+.venv/installed-test: EXTRA = [test]
+.venv/installed-dev: EXTRA = [dev]
+.venv/installed .venv/installed-test .venv/installed-dev: .venv/bin/python setup.cfg pyproject.toml
+	@echo "Installing devicesvc$(EXTRA) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
 	@touch $@
