@@ -1,6 +1,7 @@
 """One shape for every failure: the envelope of the lab and the problem of RFC 9457 in one JSON object."""
 
 from collections.abc import Iterator, Mapping
+
 import orjson
 from flask import Flask, Response, request
 from marshmallow import Schema, fields
