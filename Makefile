@@ -8,7 +8,7 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test check wheel image picture clean
+.PHONY: run test check wheel image bench picture clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -28,6 +28,9 @@ wheel: .venv/installed-dev
 
 image:
 	docker build --tag devicesvc .
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/get_by_id.py
 
 picture: .venv/installed-test
 	$(BIN)/python docs/picture.py

@@ -1,0 +1,13 @@
+"""The least that a route can do: what devicesvc is measured beside."""
+
+from flask import Flask, Response
+
+from devicesvc.sample import DEVICES
+
+app = Flask(__name__)
+BODY = b'{"status":200,"message":"device found","data":"' + b"x" * len(repr(DEVICES[0])) + b'"}\n'
+
+
+@app.get("/v1/devices/<id>")
+def get(id: str) -> Response:
+    return Response(BODY, mimetype="application/json")
