@@ -1,4 +1,4 @@
-"""Seconds from `make run` to the first answer, in a fresh clone and again in the same one: python benchmarks/first_answer.py"""
+"""Seconds from `make run` to the first answer, in a fresh clone and again there: python benchmarks/first_answer.py"""
 
 import signal
 import subprocess
@@ -24,15 +24,22 @@ def seconds_to_first_answer(folder: str) -> float:
     run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
     try:
         while run.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/devices/4322159209").read()
+            if answers():
                 return time.monotonic() - begin
-            except OSError:
-                time.sleep(0.02)
+            time.sleep(0.02)
         raise SystemExit("make run ended")
     finally:
         subprocess.run(["kill", f"-{signal.SIGINT}", "--", f"-{run.pid}"], check=False)
         run.wait()
+        while answers():  # the service ends a little after make
+            time.sleep(0.02)
+
+
+def answers() -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/devices/4322159209").read())
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
