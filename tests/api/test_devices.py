@@ -4,18 +4,11 @@ import re
 
 import pytest
 
+from devicesvc.api.examples import ADD as NEW
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD
 
-NEW = {
-    "name": "test-name",
-    "type": "controller",
-    "hardware": {"model": "test-model", "sn": "test-sn"},
-    "software": {"version": "0.1", "last_update": "2023-08-06 20:00:00"},
-    "nic": [{"type": "wifi", "mac": "12:34:56:78:9a:bc", "ipv4": "192.168.1.2"}],
-    "status": "online",
-}
 FIRST = "4322159209"
 
 

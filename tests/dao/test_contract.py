@@ -1,10 +1,11 @@
 """What devicesvc/dao/base.py promises, against every store."""
 
-import re
+import secrets
 import threading
 
 import pytest
 
+from devicesvc.api.examples import ADD as NEW
 from devicesvc.dao import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
 from devicesvc.model import DeviceFilter
@@ -83,24 +84,23 @@ def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
     assert store.devices.get(FIRST.id) == FIRST
 
 
-def test_create_makes_an_id_of_ten_digits(store):
-    data = {
-        "name": "n",
-        "type": "t",
-        "hardware": {"model": "m", "sn": "s"},
-        "software": {"version": "1", "last_update": "2024-01-01 00:00:00"},
-        "nic": [],
-        "status": "s",
-    }
-    first, second = (store.write(lambda to: to.devices.create(data)) for _ in range(2))
-    assert re.fullmatch("[1-9][0-9]{9}", first.id)
-    assert first.id != second.id
-    assert store.devices.get(first.id) == first
+def test_create_makes_an_id_of_ten_digits_the_first_not_zero(store, monkeypatch):
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: 0)
+    assert store.write(lambda to: to.devices.create(NEW)).id == "1000000000"
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
+    assert store.write(lambda to: to.devices.create(NEW)).id == "9999999999"
+    assert store.devices.get("9999999999").name == NEW["name"]
+
+
+def test_create_never_takes_an_id_that_is_taken(store, monkeypatch):
+    drawn = [int(FIRST.id) - 10**9, int(FIRST.id) - 10**9, 5]
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: drawn.pop(0))
+    assert store.write(lambda to: to.devices.create(NEW)).id == "1000000005"
+    assert store.devices.get(FIRST.id) == FIRST
 
 
 def test_create_of_an_invalid_device_changes_nothing(store):
-    bad = {"name": "", "type": "t", "hardware": {"model": "m", "sn": "s"}, "nic": [], "status": "s"}
-    bad["software"] = {"version": "1", "last_update": "2024-01-01 00:00:00"}
+    bad = {**NEW, "name": ""}
     with pytest.raises(Invalid, match="name must be"):
         store.write(lambda to: to.devices.create(bad))
     assert len(store.devices.list()) == 5
