@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from devicesvc.dao import csv_store
 from devicesvc.dao.base import Store
-from devicesvc.dao.csv_store import CsvStore
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
 
@@ -15,9 +15,18 @@ def open_store(url: str, first: Sequence[Device] = ()) -> Store:
 
     A CSV file that is missing is made, with the devices of `first`. Raises StoreUnavailable with the reason.
     """
+    return csv_store.CsvStore(_csv_path(url), first)
+
+
+def check_store(url: str) -> list[str]:
+    """Every fault of the store that url names, by line and column. Raises StoreUnavailable where it cannot be read."""
+    return csv_store.check(_csv_path(url))
+
+
+def _csv_path(url: str) -> Path:
     scheme, colon, rest = url.partition(":///")
     if not colon and "://" not in url:
-        return CsvStore(Path(url), first)
+        return Path(url)
     if scheme == "csv":
-        return CsvStore(Path(rest), first)
+        return Path(rest)
     raise StoreUnavailable(f"{url!r} names no store: give the path of a CSV file, such as ./device.csv.")

@@ -1,17 +1,22 @@
-"""The CSV form of devices: devices to the bytes of a file, and back."""
+"""The CSV form of devices: a device to a line, and a file back to devices.
+
+A device is one line, because no field may hold a line break. So a file is read line by line: a fault is named by the
+line that an editor shows, and no line makes the reader take more memory than MAX_LINE.
+"""
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from typing import BinaryIO, NamedTuple
 
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, Hardware, Nic, Software
 
 HEADER = (
-    "id,name,type,hardware_model,hardware_sn,software_version,software_last_update,nic_type,nic_mac,nic_ipv4,status"
+    b"id,name,type,hardware_model,hardware_sn,software_version,software_last_update,nic_type,nic_mac,nic_ipv4,status\n"
 )
-COLUMNS = HEADER.split(",")
-MAX_FAULTS = 20  # so many are listed, the rest counted
+COLUMNS = HEADER.decode().rstrip().split(",")
+MAX_LINE = 65_536  # bytes; a device with the longest fields takes some 10,000
 
 _RULES = {
     **Device.RULES,
@@ -19,69 +24,145 @@ _RULES = {
     **{f"software_{name}": rule for name, rule in Software.RULES.items()},
 }
 _NIC_RULES = {f"nic_{name}": rule for name, rule in Nic.RULES.items()}
+_LINE = ""  # in the place of a column: the line as a whole
 
 
-def encode(devices: Iterable[Device]) -> bytes:
-    """Write devices, in the order given, as the bytes of a CSV file: the header first, UTF-8, newlines."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_cells, devices))
-    return text.getvalue().encode()
+class Fault(NamedTuple):
+    """A rule that a line breaks, in a column or (an empty column) as a whole."""
+
+    line: int
+    column: str
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"line {self.line}, column {self.column}: {self.rule}" if self.column else f"line {self.line} {self.rule}"
+        )
 
 
-def decode(data: bytes) -> dict[str, Device]:
-    """Read the bytes of a CSV file as devices by id, in the order of the file.
+class Table(NamedTuple):
+    """What a file holds: its devices by id, in its order; the line of each, as `encode` makes it; and what is wrong."""
 
-    The columns may come in any order; a byte order mark, CRLF and empty lines are accepted. Raises Invalid, which names
-    up to MAX_FAULTS places by line and column, and counts the rest.
-    """
-    faults = _Faults()
-    devices: dict[str, Device] = {}
-    lines: dict[str, int] = {}
-    for line, cells in _rows(data, faults):
-        try:
-            device = _device(cells)
-        except Invalid as error:
-            faults.add(line, _errors(cells) or error.errors)
-            continue
-        if device.id in devices:
-            faults.add(line, {"id": f"must be unique; {device.id!r} is on line {lines[device.id]} too"})
-        devices[device.id], lines[device.id] = device, line
-    faults.raise_if_any()
-    return devices
+    devices: dict[str, Device]
+    lines: dict[str, bytes]
+    faults: list[Fault]
 
 
-def _cells(device: Device) -> tuple[str, ...]:
-    return (
+def encode(device: Device) -> bytes:
+    """Write a device as a line. It is split again and compared, so that lines can be joined without a doubt."""
+    cells = [
         *(device.id, device.name, device.type),
         *(device.hardware.model, device.hardware.sn, device.software.version, device.software.last_update),
-        *(";".join(getattr(nic, name) for nic in device.nic) for name in Nic.RULES),
+        *(";".join([getattr(nic, name) for nic in device.nic]) for name in Nic.RULES),
         device.status,
-    )
+    ]
+    line = ",".join(cells)
+    if '"' in line or line.count(",") >= len(cells):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(cells)
+        line = text.getvalue()
+    if _split(line) != cells:
+        raise Invalid({device.id: "has text that CSV cannot hold"})
+    return f"{line}\n".encode()
 
 
-def _device(cells: dict[str, str]) -> Device:
+def read(file: BinaryIO, known: Mapping[bytes, Device]) -> Table:
+    """Read a file. The columns may come in any order; a byte order mark, CRLF and empty lines are accepted.
+
+    known: devices by their lines, which are not looked at again. Of two lines with one id the first counts.
+    """
+    table = Table({}, {}, [])
+    header: list[str] = []
+    found_on: dict[str, int] = {}
+    number = 0
+    while raw := file.readline(MAX_LINE + 1):
+        number += 1
+        try:
+            if header == COLUMNS and raw in known:
+                device, line = known[raw], raw
+            elif not (cells := _cells(raw, first=number == 1)):
+                continue
+            elif not header:
+                header = _header(cells)
+                continue
+            else:
+                device = _device(header, cells)
+                line = encode(device)
+            if device.id in found_on:
+                raise Invalid({"id": f"must be unique; {device.id!r} is on line {found_on[device.id]} too"})
+        except Invalid as error:
+            table.faults.extend(Fault(number, column, rule) for column, rule in error.errors.items())
+            if not header or len(raw) > MAX_LINE:
+                return table
+            continue
+        found_on[device.id] = number
+        table.devices[device.id], table.lines[device.id] = device, line
+    if not header:
+        table.faults.append(Fault(1, _LINE, f"must be the header {','.join(COLUMNS)}; the file is empty"))
+    return table
+
+
+def _cells(raw: bytes, first: bool) -> list[str]:
+    """The cells of a line; none where it is empty."""
+    if len(raw) > MAX_LINE:
+        raise Invalid({_LINE: f"must be at most {MAX_LINE} bytes long; nothing from there on was read"})
+    if not raw.endswith(b"\n"):
+        raise Invalid({_LINE: "must end with a newline: it may have been cut short"})
+    try:
+        text = raw.decode("utf-8-sig" if first else "utf-8")
+    except UnicodeDecodeError:
+        raise Invalid({_LINE: "is not UTF-8: save the file in UTF-8"}) from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    return _split(text) if text else []
+
+
+def _split(line: str) -> list[str]:
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        words = "a quote is not closed, and no cell may hold a line break" if "end of data" in str(error) else error
+        raise Invalid({_LINE: f"is not CSV: {words}"}) from None
+
+
+def _header(cells: list[str]) -> list[str]:
+    if sorted(cells) != sorted(COLUMNS):
+        missing = [column for column in COLUMNS if column not in cells]
+        unknown = [cell for cell in cells if cell not in COLUMNS]
+        words = f" (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'})"
+        raise Invalid({_LINE: f"must be the header {','.join(COLUMNS)}{words}"})
+    return cells
+
+
+def _device(header: list[str], row: list[str]) -> Device:
+    """The device in a row. Raises Invalid, which names every column at fault."""
+    if len(row) != len(header):
+        raise Invalid({_LINE: f"must have {len(header)} cells, as the header has, not {len(row)}"})
+    cells = dict(zip(header, row, strict=True))
     types, macs, addresses = (_items(cells[column]) for column in _NIC_RULES)
     if not len(types) == len(macs) == len(addresses):
         counts = f"{len(types)}, {len(macs)} and {len(addresses)}"
         raise Invalid({"nic_type": f"must hold as many items, joined by ';', as nic_mac and nic_ipv4, not {counts}"})
-    return Device(
-        id=cells["id"],
-        name=cells["name"],
-        type=cells["type"],
-        hardware=Hardware(cells["hardware_model"], cells["hardware_sn"]),
-        software=Software(cells["software_version"], cells["software_last_update"]),
-        nic=tuple(map(Nic, types, macs, addresses)),
-        status=cells["status"],
-    )
+    try:
+        return Device(
+            id=cells["id"],
+            name=cells["name"],
+            type=cells["type"],
+            hardware=Hardware(cells["hardware_model"], cells["hardware_sn"]),
+            software=Software(cells["software_version"], cells["software_last_update"]),
+            nic=tuple(map(Nic, types, macs, addresses)),
+            status=cells["status"],
+        )
+    except Invalid as error:  # it names the fields of one part of the device: look at every cell
+        raise Invalid(_errors(cells) or error.errors) from None
 
 
 def _items(cell: str) -> list[str]:
     return cell.split(";") if cell else []
 
 
-def _errors(cells: dict[str, str]) -> dict[str, str]:
+def _errors(cells: Mapping[str, str]) -> dict[str, str]:
     """Every rule of a single cell that a row breaks, by column."""
     errors = {}
     checks = [(column, rule, cells[column]) for column, rule in _RULES.items()]
@@ -92,63 +173,3 @@ def _errors(cells: dict[str, str]) -> dict[str, str]:
         except ValueError as error:
             errors[column] = str(error)
     return errors
-
-
-class _Faults:
-    """The faults of one file: the first MAX_FAULTS by place, and how many more."""
-
-    def __init__(self) -> None:
-        self._listed: dict[str, str] = {}
-        self._more = 0
-
-    def add(self, line: int, errors: str | dict[str, str]) -> None:
-        """Add a fault of a whole line, or one for each column."""
-        places = (
-            {f"line {line}": errors}
-            if isinstance(errors, str)
-            else {f"line {line}, column {column}:": error for column, error in errors.items()}
-        )
-        for place, error in places.items():
-            if len(self._listed) < MAX_FAULTS:
-                self._listed[place] = error
-            else:
-                self._more += 1
-
-    def raise_if_any(self) -> None:
-        if self._more:
-            self._listed["and"] = f"{self._more} more"
-        if self._listed:
-            raise Invalid(self._listed)
-
-
-def _rows(data: bytes, faults: _Faults) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row that is whole, as its line and its cells by column; report the others."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return faults.add(data.count(b"\n", 0, error.start) + 1, "is not UTF-8: save the file in UTF-8")
-    header: list[str] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            faults.add(line, f"is not CSV: {error}")
-            continue
-        if not row:
-            continue
-        if not header:
-            header = row
-            if sorted(header) != sorted(COLUMNS):
-                return faults.add(line, f"must be the header {HEADER}")
-        elif len(row) != len(header):
-            faults.add(line, f"must have {len(header)} cells, as the header has, not {len(row)}")
-        else:
-            yield line, dict(zip(header, row, strict=True))
-    if not header:
-        faults.add(1, f"must be the header {HEADER}: the file is empty")
-    elif not text.endswith("\n"):
-        faults.add(reader.line_num, "must end with a newline: it may have been cut short")

@@ -1,70 +1,38 @@
 """The registry in a CSV file that a person can read with `cat`.
 
-All devices are held in memory. A change is made on a copy, which replaces the whole file, so that at every moment the
-file is either the old one or the new. Each call looks first whether another process or a person has changed the file.
+The devices are in memory, each with its line of the file. A change goes to the committer, which joins the lines to the
+next version of the file, puts that in the place of the old one, and only then answers: at every moment the file is
+whole, and what was answered is on the disk. Each read looks first whether somebody else has changed the file.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 from devicesvc.dao import csv_format, durable_file
-from devicesvc.dao.base import DeviceReader, DeviceWriter, Store, T
-from devicesvc.errors import Conflict, Invalid, NotFound, StoreUnavailable
-from devicesvc.model import Device, DeviceFilter
+from devicesvc.dao.base import Store, T, Transaction
+from devicesvc.dao.committer import Committer, Waiting
+from devicesvc.dao.csv_devices import Changes, CsvDevices, CsvDeviceWriter, State
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Device
+
+MAX_FAULTS = 20  # so many are named in a refusal; `devicesvc check` names all
+MAX_LOGGED = 10  # ids in a line of the log
+WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
+READER_PATIENCE = 1.0  # and a read, before it answers without
 
 log = logging.getLogger(__name__)
 
 
-class CsvDevices(DeviceReader):
-    """One state of the devices, by id in the order of the file."""
-
-    def __init__(self, rows: dict[str, Device]) -> None:
-        self._rows = rows
-
-    def get(self, id: str) -> Device:
-        if id not in self._rows:
-            raise NotFound("device", id)
-        return self._rows[id]
-
-    def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
-        if where.id is None:
-            candidates = [self._rows[id] for id in sorted(self._rows)]
-        else:
-            candidates = [self._rows[where.id]] if where.id in self._rows else []
-        return [device for device in candidates if where.matches(device)]
-
-
-class CsvDeviceWriter(CsvDevices, DeviceWriter):
-    """A copy of the devices for one op to change."""
-
-    def __init__(self, rows: dict[str, Device]) -> None:
-        super().__init__(dict(rows))
-
-    def add(self, device: Device) -> None:
-        if device.id in self._rows:
-            raise Conflict(f"There is a device with the id {device.id!r} already.")
-        self._rows[device.id] = device
-
-    def replace(self, device: Device) -> None:
-        self.get(device.id)
-        self._rows[device.id] = device
-
-    def remove(self, ids: Iterable[str]) -> list[str]:
-        return [id for id in ids if self._rows.pop(id, None)]
-
-    @property
-    def rows(self) -> dict[str, Device]:
-        return self._rows
-
-
 class CsvTransaction:
-    """What an op on a CSV store gets."""
+    """What an op gets."""
 
-    def __init__(self, rows: dict[str, Device]) -> None:
-        self.devices = CsvDeviceWriter(rows)
+    def __init__(self, state: State, changes: Changes) -> None:
+        self.devices = CsvDeviceWriter(state, changes)
 
 
 class CsvStore(Store):
@@ -76,73 +44,159 @@ class CsvStore(Store):
 
     def __init__(self, path: Path, first: Sequence[Device] = ()) -> None:
         self._path = path.resolve()  # a link stays a link: what it points to is replaced
-        self._threads = threading.Lock()  # the lock on the file knows only processes
-        self._rows: dict[str, Device] = {}
-        self._seen: durable_file.Stamp | None = None  # of the file that was read last
-        self._fault: str | None = None  # what is wrong with that file; then _rows are those of the last good one
-        if self._path.is_dir():
+        self._mutex = threading.Lock()  # held to change what follows; the lock on the file knows only processes
+        self._file = durable_file.Watch(self._path)
+        self._state = State({}, {})
+        self._fault: str | None = f"{self._path} has not been read."  # while there is one, _state is the last good one
+        self._committer = Committer(self._commit)
+        if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
             raise StoreUnavailable(f"There is no folder {self._path.parent}: make it first, or give another path.")
         with self._locked():
-            durable_file.temporary_of(self._path).unlink(missing_ok=True)
+            durable_file.sweep([self._path])
             if not self._path.exists():
-                durable_file.replace(self._path, csv_format.encode(first))
-                ids = ", ".join(device.id for device in first)
-                log.info("Made %s with %d sample devices: %s", self._path, len(first), ids)
+                self._make(first)
             self._look()
-            self._refuse_if_broken()
+        if self._fault:
+            self.close()
+            raise StoreUnavailable(self._fault)
 
     @property
     def devices(self) -> CsvDevices:
-        if durable_file.stamp(self._path) != self._seen:
-            with self._threads:
-                self._look()
-        return CsvDevices(self._rows)
+        if not self._file.is_current():
+            self._catch_up()
+        return CsvDevices(self._state)
 
-    def write(self, op: Callable[[CsvTransaction], T]) -> T:
-        with self._locked():
-            self._look()
-            self._refuse_if_broken()
-            transaction = CsvTransaction(self._rows)
-            result = op(transaction)
-            rows = transaction.devices.rows
-            if rows != self._rows:
-                self._seen = durable_file.replace(self._path, csv_format.encode(rows.values()))
-                self._rows = rows
-            return result
+    def write(self, op: Callable[[Transaction], T]) -> T:
+        return cast(T, self._committer.run(op))
 
     def ping(self) -> None:
         with self._locked():
             self._look()
             self._refuse_if_broken()
-            durable_file.probe(self._path)
+            durable_file.prepare({self._path: csv_format.HEADER})[self._path].file.close()
+            durable_file.sweep([self._path])
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        self._committer.close()
+        with self._mutex:
+            self._file.see(None)
+
+    def _commit(self, batch: Sequence[Waiting]) -> None:
+        """Run the ops one after another, make what they changed durable together, and only then tell each its outcome.
+
+        Where that fails each op gets the failure, also one that raised: what it was judged on may not have come to be.
+        """
+        outcomes: list[Callable[[], None]] = []
+        with self._locked():
+            self._look()
+            self._refuse_if_broken()
+            changes: Changes = {}
+            for op, outcome in batch:
+                transaction = CsvTransaction(self._state, changes)
+                try:
+                    outcomes.append(partial(outcome.set_result, op(transaction)))
+                    changes = transaction.devices.changes
+                except Exception as error:  # whatever it is, it belongs to the caller of this op alone
+                    outcomes.append(partial(outcome.set_exception, error))
+            if changes:
+                self._replace(self._state.apply(changes))
+        for tell in outcomes:
+            tell()
+
+    def _replace(self, state: State) -> None:
+        """Put the next state into the file, and then in front of the readers."""
+        version = durable_file.prepare({self._path: _content(state.lines)})[self._path]
+        with self._file.expect(version):
+            try:
+                durable_file.publish([self._path])
+            except StoreUnavailable:
+                version.file.close()
+                raise
+            self._state = state
+            self._file.see(version)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._threads, durable_file.locked(self._path):
-            yield
+        """Hold the file against every other thread and process. After a failure memory follows the file."""
+        with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE):
+            try:
+                yield
+            except StoreUnavailable:
+                self._look()
+                raise
+
+    def _catch_up(self) -> None:
+        """Read what others have changed: between two commits, or as it stands where the lock cannot be had."""
+        with self._mutex:
+            try:
+                with durable_file.locked(self._path, READER_PATIENCE):
+                    self._look()
+            except StoreUnavailable:
+                self._look()
 
     def _look(self) -> None:
-        """Read the file if it has changed. Where it breaks a rule, keep the rows of before and note the fault."""
-        stamp = durable_file.stamp(self._path)
-        if stamp and stamp == self._seen:
+        """Read the file where it is not the version that was seen last; of a broken one keep only the fault."""
+        if self._file.is_current():
             return
-        self._seen, fault = stamp, None
+        before, fault = self._state, None
         try:
-            self._rows = csv_format.decode(self._path.read_bytes())
-            log.info("Read %d devices from %s", len(self._rows), self._path)
+            self._file.see(version := durable_file.Version(self._path.open("rb")))
+            table = csv_format.read(version.file, before.devices_by_line())
         except OSError as error:
+            self._file.see(None)
             fault = f"{self._path} cannot be read: {error.strerror}."
-        except Invalid as error:
-            fault = f"{self._path} breaks a rule: {error}."
+        else:
+            fault = _fault(self._path, table.faults)
+            if not fault:
+                self._state = State(table.devices, table.lines)
+                log.info("Read %s: %d devices%s", self._path, len(table.devices), _difference(before, self._state))
         if fault and fault != self._fault:
             log.error("%s", fault)
         self._fault = fault
 
+    def _make(self, first: Sequence[Device]) -> None:
+        lines = {device.id: csv_format.encode(device) for device in first}
+        durable_file.prepare({self._path: _content(lines)})[self._path].file.close()
+        durable_file.publish([self._path])
+        log.info("Made %s with %d sample devices: %s", self._path, len(first), ", ".join(lines))
+
     def _refuse_if_broken(self) -> None:
         if self._fault:
             raise StoreUnavailable(f"{self._fault} It is left as it is until that is mended.")
+
+
+def check(path: Path) -> list[str]:
+    """Every fault of a file, by line and column. Raises StoreUnavailable where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return [str(fault) for fault in csv_format.read(file, {}).faults]
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _content(lines: Mapping[str, bytes]) -> bytes:
+    return b"".join([csv_format.HEADER, *lines.values()])
+
+
+def _fault(path: Path, faults: Sequence[csv_format.Fault]) -> str | None:
+    if not faults:
+        return None
+    more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+    return f"{path} breaks a rule: {'; '.join(map(str, faults[:MAX_FAULTS]))}{more}."
+
+
+def _difference(before: State, after: State) -> str:
+    """What has come, gone and changed, for the log; nothing where there was nothing before."""
+    if not before.lines:
+        return ""
+    came = after.lines.keys() - before.lines.keys()
+    went = before.lines.keys() - after.lines.keys()
+    stayed = after.lines.keys() & before.lines.keys()
+    changed = {id for id in stayed if after.lines[id] != before.lines[id]}
+    return "".join(
+        f"; {verb} {len(ids)}: {', '.join(sorted(ids)[:MAX_LOGGED])}{', ...' if len(ids) > MAX_LOGGED else ''}"
+        for verb, ids in (("came", came), ("went", went), ("changed", changed))
+        if ids
+    )

@@ -1,85 +1,137 @@
-"""A file that is replaced as a whole or not at all, and the lock that keeps several processes apart."""
+"""Files that are replaced as a whole or not at all, and the lock that keeps several processes apart.
+
+To replace files: `prepare` writes and syncs a temporary file beside each, `publish` renames them into place and syncs
+the folder. After a crash each file is the old one or the new one, and what was published is there.
+"""
 
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from devicesvc.errors import StoreUnavailable
 
-LOCK_SECONDS = 5.0  # how long a change waits for another process
-
-Stamp = tuple[int, int, int, int]
+Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they tell one version from every other
 
 
-def stamp(path: Path) -> Stamp | None:
-    """Device, inode, size and time of change of a file, which tell whether it has changed; None where there is none."""
-    try:
-        return _stamp(path.stat())
-    except OSError:
-        return None
+class Version:
+    """One version of a file, kept open: for as long as it is, no other file can get its inode."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.stamp = _stamp(os.fstat(file.fileno()))
+
+
+class Watch:
+    """A file, and the version of it that was seen last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: Version | None = None
+        self._coming: Stamp | None = None
+
+    def is_current(self) -> bool:
+        """Whether the file is the version seen last, or the one that is about to be."""
+        try:
+            now = _stamp(self.path.stat())
+        except OSError:
+            return self._seen is None
+        return (self._seen is not None and now == self._seen.stamp) or now == self._coming
+
+    def see(self, version: Version | None) -> None:
+        """This is the version now; None where there is no file."""
+        if self._seen:
+            self._seen.file.close()
+        self._seen = version
+
+    @contextmanager
+    def expect(self, version: Version) -> Iterator[None]:
+        """While this version is put in its place, the one seen last counts as current: readers need not wait."""
+        self._coming = version.stamp
+        try:
+            yield
+        finally:
+            self._coming = None
 
 
 def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def replace(path: Path, data: bytes) -> Stamp:
-    """Put data in the place of the file, with its mode and owner, and return the new stamp once that is durable.
+def prepare(files: Mapping[Path, bytes]) -> dict[Path, Version]:
+    """Write and sync the next version of each file, in its mode and owner, where nobody looks yet.
 
-    The data goes to a temporary file beside it, is synced and renamed over it; then the folder is synced. The caller
-    holds the lock. Raises StoreUnavailable: the file is as before, unless the text says that the outcome is unknown.
+    The caller holds the lock. Raises StoreUnavailable: then nothing is changed and nothing is left behind.
     """
     try:
-        with _temporary(path, data) as (temporary, new):
-            os.replace(temporary, path)
+        return {path: _write_temporary(path, data) for path, data in files.items()}
     except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from error
+        sweep(files)
+        raise StoreUnavailable(_refusal(files, error)) from error
+
+
+def publish(versions: Collection[Path]) -> None:
+    """Put what was prepared in the place of the files, in the order given; all of them lie in one folder.
+
+    Returns when that is durable. Raises StoreUnavailable: nothing is changed, unless it says that the outcome is
+    unknown.
+    """
+    renamed = 0
     try:
+        for path in versions:
+            _temporary(path).replace(path)
+            renamed += 1
         _sync_folder(path.parent)
     except OSError as error:
-        raise StoreUnavailable(
-            f"{path} was written, but its folder cannot be synced: {error.strerror}. The outcome is unknown until then."
-        ) from error
-    return new
+        sweep(versions)
+        if renamed:
+            words = f"The outcome is unknown: {path} was replaced, but the folder cannot be synced: {error.strerror}."
+            raise StoreUnavailable(words) from error
+        raise StoreUnavailable(_refusal(versions, error)) from error
 
 
-def probe(path: Path) -> None:
-    """Prove that `replace` would find room and permission, without touching the file. Raises StoreUnavailable."""
-    try:
-        with _temporary(path, b"\n"):
-            pass
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be written: {error.strerror}.") from error
+def sweep(files: Collection[Path]) -> None:
+    """Remove the temporary files that a crash or a failure has left. The caller holds the lock."""
+    for path in files:
+        with suppress(OSError):
+            _temporary(path).unlink(missing_ok=True)
 
 
-def temporary_of(path: Path) -> Path:
-    """Where `replace` writes before it renames. One name is enough, for only the holder of the lock writes."""
+def _refusal(files: Collection[Path], error: OSError) -> str:
+    return f"{next(iter(files))} cannot be written: {error.strerror}. Nothing was changed."
+
+
+def _temporary(path: Path) -> Path:
+    """One name is enough, for only the holder of the lock writes."""
     return path.with_name(f".{path.name}.tmp")
 
 
-@contextmanager
-def _temporary(path: Path, data: bytes) -> Iterator[tuple[Path, Stamp]]:
-    """A synced temporary file with data, in the mode and owner of path; gone at the end unless it was renamed."""
-    temporary = temporary_of(path)
+def _write_temporary(path: Path, data: bytes) -> Version:
+    temporary = _temporary(path)
     temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    file = cast(BinaryIO, open(handle, "wb", buffering=0))  # noqa: SIM115  the version keeps it open
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            with suppress(FileNotFoundError):
-                old = path.stat()
-                os.fchmod(file.fileno(), old.st_mode & 0o7777)
-                with suppress(PermissionError):  # only root may give a file away
-                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            new = _stamp(os.fstat(file.fileno()))
-        yield temporary, new
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            old = path.stat()
+            os.fchmod(file.fileno(), old.st_mode & 0o7777)
+            with suppress(PermissionError):  # only root may give a file away
+                os.fchown(file.fileno(), old.st_uid, old.st_gid)
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        _sync_file(file)
+        return Version(file)
+    except OSError:
+        file.close()
+        raise
+
+
+def _sync_file(file: BinaryIO) -> None:
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -91,20 +143,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, patience: float) -> Iterator[None]:
     """Hold a file against every other process that asks: flock on a file of its own beside it, for the file itself is
-    replaced again and again. Raises StoreUnavailable when it cannot be had within LOCK_SECONDS."""
+    replaced again and again. Raises StoreUnavailable when it cannot be had within `patience` seconds."""
     lock = path.with_name(f".{path.name}.lock")
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be written: {lock}: {error.strerror}.") from error
     try:
-        patience = time.monotonic() + LOCK_SECONDS
+        end = time.monotonic() + patience
         while not _try_lock(handle):
-            if time.monotonic() > patience:
-                raise StoreUnavailable(f"{path} is busy: another process has held {lock} for {LOCK_SECONDS:g} seconds.")
-            time.sleep(0.002)
+            if time.monotonic() > end:
+                raise StoreUnavailable(f"{path} is busy: another process has held {lock} for {patience:g} seconds.")
+            time.sleep(0.001)
         yield
     finally:
         os.close(handle)

@@ -8,9 +8,9 @@ import pytest
 import requests
 
 import devicesvc
-from devicesvc.dao import csv_format
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT, Service
+from tests.dao.test_csv_store import content
 
 
 def fail(*arguments, **options):
@@ -34,7 +34,7 @@ def refused(tmp_path, clean_env):
 def test_the_first_start_makes_device_csv_with_the_samples_and_says_so(start, tmp_path):
     service = start()
     assert len(requests.get(f"{service.url}/v1/devices").json()["data"]) == 5
-    assert (tmp_path / "device.csv").read_bytes() == csv_format.encode(DEVICES)
+    assert (tmp_path / "device.csv").read_bytes() == content(DEVICES)
     service.stop()
     log = "".join(service.lines)
     assert f"Made {tmp_path}/device.csv with 5 sample devices: 4322159209, 5661391086, 3635138853" in log
@@ -44,7 +44,7 @@ def test_the_first_start_makes_device_csv_with_the_samples_and_says_so(start, tm
 
 
 def test_a_file_that_is_there_is_read(start, tmp_path):
-    (tmp_path / "mine.csv").write_bytes(csv_format.encode(DEVICES[:1]))
+    (tmp_path / "mine.csv").write_bytes(content(DEVICES[:1]))
     service = start("mine.csv")
     assert [device["id"] for device in requests.get(f"{service.url}/v1/devices").json()["data"]] == ["4322159209"]
     assert not (tmp_path / "device.csv").exists()
@@ -114,7 +114,7 @@ class TestRefuses:
         assert "/sys/device.csv cannot be written" in refused("/sys/device.csv", "--port", str(free_port))
 
     def test_a_broken_csv_which_it_leaves_as_it_is(self, refused, tmp_path, free_port):
-        broken = csv_format.encode(DEVICES).replace(b"eth", b"", 1)
+        broken = content(DEVICES).replace(b"eth", b"", 1)
         (tmp_path / "device.csv").write_bytes(broken)
         words = refused("--port", str(free_port))
         assert "device.csv breaks a rule: line 2, column nic_type: must be 1 to 32 characters" in words

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from devicesvc.dao import csv_format, durable_file, open_store
+from devicesvc.dao import csv_store, durable_file, open_store
+from devicesvc.dao.csv_format import HEADER, encode
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
@@ -26,14 +27,18 @@ def store(path):
         yield store
 
 
+def content(devices):
+    return HEADER + b"".join(map(encode, devices))
+
+
 def add(device):
     return lambda to: to.devices.add(device)
 
 
 def test_a_new_file_is_made_with_the_given_devices_and_the_log_names_them(path, caplog):
     caplog.set_level("INFO")
-    open_store(str(path), DEVICES)
-    assert path.read_bytes() == csv_format.encode(DEVICES)
+    open_store(str(path), DEVICES).close()
+    assert path.read_bytes() == content(DEVICES)
     assert "Made" in caplog.text
     assert all(each.id in caplog.text for each in DEVICES)
 
@@ -52,11 +57,11 @@ def test_any_other_url_is_refused(url):
 
 def test_the_file_says_a_change_as_soon_as_it_is_answered_the_new_row_last(store, path):
     store.write(add(device("1")))
-    assert path.read_bytes() == csv_format.encode([*DEVICES, device("1")])
+    assert path.read_bytes() == content([*DEVICES, device("1")])
     store.write(lambda to: to.devices.update(FIRST.id, {"name": "new"}))
-    assert path.read_bytes() == csv_format.encode([FIRST.merge({"name": "new"}), *DEVICES[1:], device("1")])
+    assert path.read_bytes() == content([FIRST.merge({"name": "new"}), *DEVICES[1:], device("1")])
     store.write(lambda to: to.devices.remove([FIRST.id]))
-    assert path.read_bytes() == csv_format.encode([*DEVICES[1:], device("1")])
+    assert path.read_bytes() == content([*DEVICES[1:], device("1")])
 
 
 def test_an_op_that_changes_nothing_leaves_the_file_alone(store, path):
@@ -92,10 +97,10 @@ def test_nothing_but_the_file_and_its_lock_is_left_in_the_folder(store, path):
 
 
 def test_a_temporary_file_of_a_crash_is_swept_at_the_next_start(path):
-    open_store(str(path), DEVICES)
-    durable_file.temporary_of(path).write_bytes(b"half")
-    open_store(str(path))
-    assert not durable_file.temporary_of(path).exists()
+    open_store(str(path), DEVICES).close()
+    path.with_name(".device.csv.tmp").write_bytes(b"half")
+    open_store(str(path)).close()
+    assert not path.with_name(".device.csv.tmp").exists()
 
 
 class TestEdits:
@@ -105,14 +110,14 @@ class TestEdits:
 
     def test_an_edit_by_renaming_is_taken_in(self, store, path):
         new = path.with_name("new")
-        new.write_bytes(csv_format.encode([device("only")]))
+        new.write_bytes(content([device("only")]))
         new.replace(path)
         assert [each.id for each in store.devices.list()] == ["only"]
 
     def test_the_next_change_keeps_the_edit(self, store, path):
-        path.write_bytes(csv_format.encode([device("only")]))
+        path.write_bytes(content([device("only")]))
         store.write(add(device("1")))
-        assert path.read_bytes() == csv_format.encode([device("only"), device("1")])
+        assert path.read_bytes() == content([device("only"), device("1")])
 
     @pytest.mark.parametrize(
         ("edit", "words"),
@@ -120,7 +125,7 @@ class TestEdits:
             (lambda data: data.replace(b"online", b"", 1), r"line 2, column status: must be 1 to 32 characters"),
             (lambda data: b"", "line 1 must be the header .* the file is empty"),
             (lambda data: data[:-4], "must end with a newline"),
-            (lambda data: b"\xff", "is not UTF-8"),
+            (lambda data: b"\xff\n", "is not UTF-8"),
         ],
     )
     def test_a_broken_edit_stops_writes_but_not_reads_and_mending_it_heals(self, store, path, edit, words, caplog):
@@ -136,7 +141,7 @@ class TestEdits:
         assert len(caplog.records) == 1
         path.write_bytes(good)
         store.write(add(device("1")))
-        assert path.read_bytes() == csv_format.encode([*DEVICES, device("1")])
+        assert path.read_bytes() == content([*DEVICES, device("1")])
 
     def test_a_file_that_is_gone_stops_writes_but_not_reads_until_it_is_back(self, store, path):
         good = path.read_bytes()
@@ -197,7 +202,7 @@ class TestFailure:
             store.write(add(device("1")))
         assert path.read_bytes() == before
         assert len(store.devices.list()) == 5
-        assert not durable_file.temporary_of(path).exists()
+        assert not path.with_name(".device.csv.tmp").exists()
         store.write(add(device("1")))
         assert len(store.devices.list()) == 6
 
@@ -221,9 +226,9 @@ class TestFailure:
         store.ping()
 
     def test_a_lock_that_another_process_keeps_is_waited_for_only_so_long(self, store, path, monkeypatch):
-        monkeypatch.setattr(durable_file, "LOCK_SECONDS", 0.05)
+        monkeypatch.setattr(csv_store, "WRITER_PATIENCE", 0.05)
         with (
-            durable_file.locked(path),
+            durable_file.locked(path, 0),
             pytest.raises(StoreUnavailable, match=r"busy: another process has held .* for 0\.05 seconds"),
         ):
             store.write(add(device("1")))
