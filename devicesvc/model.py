@@ -6,7 +6,7 @@ valid Device. The JSON schemas and the CSV reader take the rules from the RULES 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, get_type_hints
 
@@ -177,9 +177,12 @@ class Device(_Checked):
     def merge(self, changes: Mapping[str, Any]) -> "Device":
         """Make this device with some fields changed: half of hardware or software keeps its other half, nic replaces
         the whole list. Raises Invalid."""
-        data = asdict(self)
-        halves = {name: {**data[name], **changes[name]} for name in ("hardware", "software") if name in changes}
-        return Device.build({**data, **changes, **halves})
+        parts: dict[str, Any] = {
+            "hardware": replace(self.hardware, **changes.get("hardware", {})),
+            "software": replace(self.software, **changes.get("software", {})),
+            "nic": tuple(Nic(**each) for each in changes["nic"]) if "nic" in changes else self.nic,
+        }
+        return replace(self, **{**changes, **parts})
 
 
 @dataclass(frozen=True, slots=True)

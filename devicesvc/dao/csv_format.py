@@ -40,11 +40,17 @@ class Fault(NamedTuple):
         )
 
 
-class Table(NamedTuple):
-    """What a file holds: its devices by id, in its order; the line of each, as `encode` makes it; and what is wrong."""
+class Row(NamedTuple):
+    """A device, and its line as `encode` makes it."""
 
-    devices: dict[str, Device]
-    lines: dict[str, bytes]
+    device: Device
+    line: bytes
+
+
+class Table(NamedTuple):
+    """What a file holds: its rows by id, in its order, and what is wrong with it."""
+
+    rows: dict[str, Row]
     faults: list[Fault]
 
 
@@ -71,7 +77,7 @@ def read(file: BinaryIO, known: Mapping[bytes, Device]) -> Table:
 
     known: devices by their lines, which are not looked at again. Of two lines with one id the first counts.
     """
-    table = Table({}, {}, [])
+    table = Table({}, [])
     header: list[str] = []
     found_on: dict[str, int] = {}
     number = 0
@@ -79,7 +85,7 @@ def read(file: BinaryIO, known: Mapping[bytes, Device]) -> Table:
         number += 1
         try:
             if header == COLUMNS and raw in known:
-                device, line = known[raw], raw
+                row = Row(known[raw], raw)
             elif not (cells := _cells(raw, first=number == 1)):
                 continue
             elif not header:
@@ -87,16 +93,16 @@ def read(file: BinaryIO, known: Mapping[bytes, Device]) -> Table:
                 continue
             else:
                 device = _device(header, cells)
-                line = encode(device)
-            if device.id in found_on:
-                raise Invalid({"id": f"must be unique; {device.id!r} is on line {found_on[device.id]} too"})
+                row = Row(device, encode(device))
+            id = row.device.id
+            if id in table.rows:
+                raise Invalid({"id": f"must be unique; {id!r} is on line {found_on[id]} too"})
         except Invalid as error:
             table.faults.extend(Fault(number, column, rule) for column, rule in error.errors.items())
             if not header or len(raw) > MAX_LINE:
                 return table
             continue
-        found_on[device.id] = number
-        table.devices[device.id], table.lines[device.id] = device, line
+        table.rows[id], found_on[id] = row, number
     if not header:
         table.faults.append(Fault(1, _LINE, f"must be the header {','.join(COLUMNS)}; the file is empty"))
     return table

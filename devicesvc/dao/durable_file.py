@@ -7,7 +7,7 @@ the folder. After a crash each file is the old one or the new one, and what was 
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -61,13 +61,13 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def prepare(files: Mapping[Path, bytes]) -> dict[Path, Version]:
-    """Write and sync the next version of each file, in its mode and owner, where nobody looks yet.
+def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+    """Write and sync the next version of each file, given in pieces, in its mode and owner, where nobody looks yet.
 
     The caller holds the lock. Raises StoreUnavailable: then nothing is changed and nothing is left behind.
     """
     try:
-        return {path: _write_temporary(path, data) for path, data in files.items()}
+        return {path: _write_temporary(path, pieces) for path, pieces in files.items()}
     except OSError as error:
         sweep(files)
         raise StoreUnavailable(_refusal(files, error)) from error
@@ -109,25 +109,33 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def _write_temporary(path: Path, data: bytes) -> Version:
+def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
     temporary = _temporary(path)
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     file = cast(BinaryIO, open(handle, "wb", buffering=0))  # noqa: SIM115  the version keeps it open
     try:
         with suppress(FileNotFoundError):
-            old = path.stat()
-            os.fchmod(file.fileno(), old.st_mode & 0o7777)
-            with suppress(PermissionError):  # only root may give a file away
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
+            _be_like(path.stat(), handle)
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[file.write(left) :]
         _sync_file(file)
         return Version(file)
     except OSError:
         file.close()
         raise
+
+
+def _be_like(old: os.stat_result, handle: int) -> None:
+    """Give a new file the mode and owner of the old one."""
+    new = os.fstat(handle)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with suppress(PermissionError):  # only root may give a file away
+            os.fchown(handle, old.st_uid, old.st_gid)
+    if new.st_mode != old.st_mode:
+        os.fchmod(handle, old.st_mode & 0o7777)
 
 
 def _sync_file(file: BinaryIO) -> None:

@@ -43,8 +43,8 @@ def file(*rows):
 def decode(data):
     table = read(io.BytesIO(data), {})
     assert table.faults == []
-    assert list(table.lines.values()) == [encode(each) for each in table.devices.values()]
-    return table.devices
+    assert all(row.line == encode(row.device) for row in table.rows.values())
+    return {id: row.device for id, row in table.rows.items()}
 
 
 def faults(data):

@@ -194,7 +194,7 @@ class TestFailure:
 
         return fail
 
-    @pytest.mark.parametrize("name", ["fsync", "replace", "fchmod"])
+    @pytest.mark.parametrize("name", ["fsync", "replace"])
     def test_before_the_rename_nothing_is_changed(self, store, path, failing, name):
         before = path.read_bytes()
         failing(name)
