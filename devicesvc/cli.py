@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, devicesvc token."""
+"""The command line: devicesvc serve, devicesvc check, devicesvc token."""
 
 import logging.config
 import socket
@@ -13,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 
 from devicesvc import server, tokens
 from devicesvc.config import DEFAULTS
-from devicesvc.dao import open_store
+from devicesvc.dao import check_store, open_store
 from devicesvc.errors import RegistryError
 from devicesvc.sample import DEVICES
 
@@ -44,6 +44,19 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
         _check_free(host, port)
         open_store(store, DEVICES).close()
     _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
+
+
+@main.command()
+@click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
+def check(store: str) -> None:
+    """Name every fault in STORE by line and column, and end with 1 if there is one. Nothing is changed."""
+    with _one_sentence():
+        faults = check_store(store)
+    for fault in faults:
+        click.echo(f"{store}, {fault}")
+    if faults:
+        raise click.ClickException(f"Faults in {store}: {len(faults)}.")
+    click.echo(f"{store} is in order.")
 
 
 @main.group()

@@ -52,12 +52,15 @@ class Committer:
 
     def _work(self) -> None:
         while batch := self._next():
-            try:
-                self._commit(batch)
-            except Exception as error:  # also a defect of ours must reach the callers, and leave the thread alive
-                for _, outcome in batch:
-                    if not outcome.done():
-                        outcome.set_exception(error)
+            self._settle(batch)
+
+    def _settle(self, batch: Sequence[Waiting]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as error:  # also a defect of ours must reach the callers, and leave the thread alive
+            for _, outcome in batch:
+                if not outcome.done():
+                    outcome.set_exception(error)
 
     def _next(self) -> list[Waiting]:
         """All ops that wait now, at least one; none when the store is closed."""

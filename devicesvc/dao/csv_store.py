@@ -195,7 +195,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _fault(path: Path, faults: Sequence[csv_format.Fault]) -> str | None:
     if not faults:
         return None
-    more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+    more = f"; and {len(faults) - MAX_FAULTS} more, which devicesvc check names" if len(faults) > MAX_FAULTS else ""
     return f"{path} breaks a rule: {'; '.join(map(str, faults[:MAX_FAULTS]))}{more}."
 
 

@@ -2,14 +2,18 @@
 
 import errno
 import os
+import resource
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from devicesvc.dao import csv_store, durable_file, open_store
+from devicesvc.dao import csv_format, csv_store, durable_file, open_store
+from devicesvc.dao.committer import Waiting
 from devicesvc.dao.csv_format import HEADER, encode
-from devicesvc.errors import StoreUnavailable
+from devicesvc.errors import Conflict, StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
 
@@ -247,3 +251,141 @@ def test_processes_that_write_at_once_lose_nothing(path):
     assert [process.wait() for process in running] == [0] * 4
     with open_store(str(path)) as store:
         assert len(store.devices.list()) == 100
+
+
+class TestVersions:
+    def test_a_new_file_of_the_same_size_and_time_is_noticed_because_the_inode_cannot_be_the_same(self, store, path):
+        """A file system gives a free inode to the next file: were the version seen last not kept open, the new file
+        could have the inode, the size and the time of the old one."""
+        old = path.stat()
+        new = path.read_bytes().replace(b"classroom-controller", b"classroom-CONTROLLER")
+        path.unlink()
+        path.write_bytes(new)
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+        assert store.devices.get(FIRST.id).name == "classroom-CONTROLLER"
+
+    def test_only_one_version_is_kept_open(self, store, path):
+        for number in range(20):
+            store.write(add(device(str(number))))
+        targets = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        assert sum(target.startswith(str(path)) for target in targets) == 1
+
+    def test_a_reload_looks_only_at_the_lines_that_changed(self, store, path, monkeypatch):
+        looked_at = []
+        real = csv_format._cells
+        monkeypatch.setattr(csv_format, "_cells", lambda raw, first: looked_at.append(raw) or real(raw, first))
+        path.write_bytes(path.read_bytes().replace(b"meter-adapter", b"METER-adapter"))
+        assert store.devices.get("3635138853").name == "METER-adapter"
+        assert [raw[:10] for raw in looked_at] == [HEADER[:10], b"3635138853"]
+
+
+def test_the_log_says_which_rows_came_went_and_changed(store, path, caplog):
+    caplog.set_level("INFO")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1].replace(b"online", b"absent"), *lines[3:], encode(device("new"))]))
+    store.devices.list()
+    assert caplog.messages == [f"Read {path}: 5 devices; came 1: new; went 1: 5661391086; changed 1: 4322159209"]
+
+
+def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is_durable(store, path, monkeypatch):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = durable_file._sync_folder
+
+    def sync(folder):
+        in_between.set()
+        assert go_on.wait(10)
+        real(folder)
+
+    monkeypatch.setattr(durable_file, "_sync_folder", sync)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(store.write, add(device("1")))
+        assert in_between.wait(10)
+        assert b"\n1,n,t" in path.read_bytes()
+        assert len(store.devices.list()) == 5
+        go_on.set()
+        writing.result()
+    assert len(store.devices.list()) == 6
+
+
+class TestGroupCommit:
+    @pytest.fixture
+    def together(self, store, monkeypatch):
+        """Have ops committed that wait together; return what became of each, and how often the file was replaced."""
+
+        def together(*ops):
+            replaced = []
+            real = durable_file.publish
+            batch = [Waiting(op, Future()) for op in ops]
+            with monkeypatch.context() as patch:
+                patch.setattr(durable_file, "publish", lambda files: replaced.append(1) or real(files))
+                store._committer._settle(batch)
+            return [outcome.exception() or outcome.result() for _, outcome in batch], len(replaced)
+
+        return together
+
+    def test_ops_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
+        def remove(to):
+            return to.devices.remove([FIRST.id])
+
+        outcomes, replaced = together(remove, remove, add(device("1")), add(device("1")), remove)
+        assert outcomes[:3] == [[FIRST.id], [], None]
+        assert isinstance(outcomes[3], Conflict)
+        assert outcomes[4] == []
+        assert replaced == 1
+        assert path.read_bytes() == content([*DEVICES[1:], device("1")])
+
+    def test_an_op_that_raises_takes_only_its_own_changes_along(self, together, path):
+        def half(to):
+            to.devices.remove([FIRST.id])
+            raise ZeroDivisionError
+
+        outcomes, _ = together(add(device("1")), half, add(device("2")))
+        assert isinstance(outcomes[1], ZeroDivisionError)
+        assert path.read_bytes() == content([*DEVICES, device("1"), device("2")])
+
+    def test_when_the_write_fails_every_op_gets_that_also_the_one_that_was_refused(self, together, store, monkeypatch):
+        def fail(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable_file, "_sync_file", fail)
+            outcomes, _ = together(add(device("1")), add(device("1")), lambda to: to.devices.list())
+        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+        assert "No space left on device" in str(outcomes[0])
+        assert len(store.devices.list()) == 5
+
+
+class TestHostileFiles:
+    def test_a_line_of_two_gigabytes_is_refused_without_being_read(self, path):
+        with path.open("wb") as file:
+            file.write(HEADER + b"1,")
+            file.truncate(2 << 30)  # zeros, of which the disk keeps none
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(StoreUnavailable, match="line 2 must be at most 65536 bytes long"):
+            open_store(str(path))
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+    def test_twenty_faults_are_named_and_the_others_counted(self, path):
+        path.write_bytes(content(DEVICES) + b"bad,row\n" * 25)
+        with pytest.raises(StoreUnavailable) as refusal:
+            open_store(str(path))
+        assert str(refusal.value).count("must have 11 cells") == 20
+        assert str(refusal.value).endswith("; and 5 more, which devicesvc check names.")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda data: b"\xef\xbb\xbf" + data,
+            lambda data: data.replace(b"\n", b"\r\n"),
+            lambda data: b"\n".join(b",".join(reversed(line.split(b","))) for line in data.split(b"\n")),
+            lambda data: data.replace(b"online", b'"online"'),
+            lambda data: data.replace(b"dc:a6", b"DC-A6"),
+        ],
+        ids=["byte order mark", "CRLF", "columns in another order", "needless quotes", "MAC in another form"],
+    )
+    def test_what_is_accepted_is_kept_and_becomes_plain_at_the_next_change(self, path, change):
+        path.write_bytes(change(content(DEVICES)))
+        with open_store(str(path)) as store:
+            assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
+            store.write(add(device("1")))
+        assert path.read_bytes() == content([*DEVICES, device("1")])

@@ -1,0 +1,44 @@
+"""`devicesvc check`."""
+
+import pytest
+from click.testing import CliRunner
+
+from devicesvc.cli import main
+from devicesvc.sample import DEVICES
+from tests.dao.test_csv_store import content
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    monkeypatch.delenv("DEVICESVC_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, ["check", *arguments])
+
+
+def test_a_file_in_order(check, tmp_path):
+    (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    ended = check()
+    assert (ended.exit_code, ended.stdout) == (0, "./device.csv is in order.\n")
+
+
+def test_every_fault_is_named_however_many_and_the_file_is_left_alone(check, tmp_path):
+    broken = content(DEVICES) + b"bad,row\n" * 30
+    (tmp_path / "my.csv").write_bytes(broken)
+    ended = check("my.csv")
+    assert ended.exit_code == 1
+    assert ended.stdout.splitlines() == [
+        f"my.csv, line {number} must have 11 cells, as the header has, not 2" for number in range(7, 37)
+    ]
+    assert ended.stderr == "Error: Faults in my.csv: 30.\n"
+    assert (tmp_path / "my.csv").read_bytes() == broken
+    assert [path.name for path in tmp_path.iterdir()] == ["my.csv"]
+
+
+@pytest.mark.parametrize(
+    ("store", "words"), [("no.csv", "No such file"), (".", "Is a directory"), ("x://y", "names no store")]
+)
+def test_what_cannot_be_read_is_said_in_one_sentence(check, store, words):
+    ended = check(store)
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("Error: ")
+    assert words in ended.stderr

@@ -1,0 +1,66 @@
+"""A state of the devices in memory, which is never changed."""
+
+import random
+
+from devicesvc.dao.csv_format import Row, encode
+from devicesvc.dao.csv_state import BLOCK, State
+from tests.hard_data import device
+
+
+def row(id, sn="s"):
+    each = device(id, hardware_sn=sn)
+    return Row(each, encode(each))
+
+
+def check(state, rows):
+    """The state says in every way that these are the rows, in this order of the file."""
+    assert list(state.lines().items()) == [(id, each.line) for id, each in rows.items()]
+    assert b"".join(state.content) == b"".join(each.line for each in rows.values())
+    assert state.ids == sorted(rows)
+    assert all(state.get(id) == each.device for id, each in rows.items())
+    assert state.devices_by_line() == {each.line: each.device for each in rows.values()}
+    for sn in ("s", "t", "nobody's"):
+        assert sorted(state.with_sn(sn)) == sorted(id for id, each in rows.items() if each.device.hardware.sn == sn)
+
+
+def test_an_empty_state():
+    check(State.of({}), {})
+    assert State.of({}).get("x") is None
+
+
+def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_state_is_left_alone():
+    rows = {str(number): row(str(number)) for number in range(BLOCK * 2 + 3)}
+    before = State.of(rows)
+    changes = {"0": row("0", "t"), "new": row("new"), str(BLOCK): None, "never": None, "5": None}
+    after = before.apply(changes)
+    check(before, rows)
+    left = {id: each for id, each in rows.items() if id not in ("5", str(BLOCK))}
+    check(after, {**left, "0": changes["0"], "new": changes["new"]})
+
+
+def test_a_row_that_was_removed_comes_back_as_the_last():
+    state = State.of({"a": row("a"), "b": row("b")}).apply({"a": None})
+    check(state.apply({"a": row("a", "t")}), {"b": row("b"), "a": row("a", "t")})
+
+
+def test_blocks_stay_small_as_the_file_grows():
+    state = State.of({})
+    for number in range(3 * BLOCK):
+        state = state.apply({str(number): row(str(number))})
+    assert len(state.content) == 3
+
+
+def test_any_changes_one_after_another_end_where_a_dict_does():
+    chance = random.Random(7)
+    rows, state = {}, State.of({})
+    for _ in range(300):
+        changes = {}
+        for id in chance.choices("abcdefgh", k=chance.randrange(4)):
+            changes[id] = chance.choice([None, row(id, "s"), row(id, "t")])
+        state = state.apply(changes)
+        for id, each in changes.items():
+            if each:
+                rows[id] = each
+            else:
+                rows.pop(id, None)
+        check(state, rows)
