@@ -121,13 +121,9 @@ class CsvStore(Store):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the file against every other thread and process. After a failure memory follows the file."""
+        """Hold the file against every other thread and process."""
         with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE):
-            try:
-                yield
-            except StoreUnavailable:
-                self._look()
-                raise
+            yield
 
     def _catch_up(self) -> None:
         """Read what others have changed: between two commits, or as it stands where the lock cannot be had."""
