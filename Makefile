@@ -1,5 +1,6 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
 # make test  runs all tests (ARGS=... are pytest's arguments)
+# make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
 # make check runs the linters and the type checker
 # Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
 
@@ -8,13 +9,16 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test check wheel image bench picture clean
+.PHONY: run test test-long check wheel image bench picture clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: .venv/installed-test
+	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py $(ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

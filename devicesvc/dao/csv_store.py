@@ -110,14 +110,17 @@ class CsvStore(Store):
     def _replace(self, state: State) -> None:
         """Put the next state into the file, and then in front of the readers."""
         version = durable_file.prepare({self._path: [csv_format.HEADER, *state.content]})[self._path]
-        with self._file.expect(version):
-            try:
+        try:
+            if not self._file.is_current():
+                durable_file.sweep([self._path])
+                raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
+            with self._file.expect(version):
                 durable_file.publish([self._path])
-            except StoreUnavailable:
-                version.file.close()
-                raise
-            self._state = state
-            self._file.see(version)
+                self._state = state
+                self._file.see(version)
+        except StoreUnavailable:
+            version.file.close()
+            raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -135,25 +138,28 @@ class CsvStore(Store):
                 self._look()
 
     def _look(self) -> None:
-        """Read the file where it is not the version that was seen last; of a broken one keep only the fault."""
+        """Read the file where it is not the version that was seen last; of a broken one keep only the fault.
+
+        The version counts as seen only when its rows are in front of the readers: until then they come here and wait.
+        """
         if self._file.is_current():
             return
-        before, fault = self._state, None
+        version, fault = None, None
         try:
-            self._file.see(version := durable_file.Version(self._path.open("rb")))
+            version = durable_file.Version(self._path.open("rb"))
             with _no_garbage_collection():
-                table = csv_format.read(version.file, before.devices_by_line())
+                table = csv_format.read(version.file, self._state.devices_by_line())
         except OSError as error:
-            self._file.see(None)
             fault = f"{self._path} cannot be read: {error.strerror}."
         else:
             fault = _fault(self._path, table.faults)
             if not fault:
-                self._state = State.of(table.rows)
+                before, self._state = self._state, State.of(table.rows)
                 log.info("Read %s: %d devices%s", self._path, len(table.rows), _difference(before, self._state))
         if fault and fault != self._fault:
             log.error("%s", fault)
         self._fault = fault
+        self._file.see(version)
 
     def _make(self, first: Sequence[Device]) -> None:
         content = [csv_format.HEADER, *map(csv_format.encode, first)]

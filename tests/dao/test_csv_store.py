@@ -312,6 +312,48 @@ def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is
     assert len(store.devices.list()) == 6
 
 
+def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(store, path, monkeypatch):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = csv_format.read
+
+    def read(file, known):
+        in_between.set()
+        assert go_on.wait(10)
+        return real(file, known)
+
+    with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:
+        other.write(add(device("1")))
+        monkeypatch.setattr(csv_format, "read", read)
+        first = pool.submit(lambda: store.devices.get("1"))
+        assert in_between.wait(10)
+        second = pool.submit(lambda: store.devices.get("1"))
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        go_on.set()
+        assert first.result() == second.result() == device("1")
+
+
+def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monkeypatch):
+    edited = content([device("mine")])
+    real = durable_file.prepare
+
+    def prepare(files):
+        prepared = real(files)
+        new = path.with_name("new")
+        new.write_bytes(edited)
+        new.replace(path)
+        return prepared
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable_file, "prepare", prepare)
+        with pytest.raises(StoreUnavailable, match="edited at the same moment"):
+            store.write(add(device("1")))
+    assert path.read_bytes() == edited
+    assert [each.name for each in path.parent.iterdir() if each.name.endswith(".tmp")] == []
+    store.write(add(device("1")))
+    assert path.read_bytes() == edited + encode(device("1"))
+
+
 class TestGroupCommit:
     @pytest.fixture
     def together(self, store, monkeypatch):
