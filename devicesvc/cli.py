@@ -1,8 +1,10 @@
 """The command line: devicesvc serve, devicesvc check, devicesvc token."""
 
 import logging.config
+import multiprocessing
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,9 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     with _one_sentence():
         _check_free(host, port)
-        open_store(store, DEVICES).close()
+        # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as child:
+            child.submit(_open_once, store).result()
     _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
 
 
@@ -96,6 +100,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         return server.load(self._config)
+
+
+def _open_once(store: str) -> None:
+    """Make the store where it is missing, and see that it can be opened. Raises StoreUnavailable."""
+    open_store(store, DEVICES).close()
 
 
 def _check_free(host: str, port: int) -> None:
