@@ -50,6 +50,7 @@ class CsvStore(Store):
         self._file = durable_file.Watch(self._path)
         self._state = State.of({})
         self._fault: str | None = f"{self._path} has not been read."  # while there is one, _state is the last good one
+        self._in_doubt = False  # the last write failed half-way: what the file says may not be durable
         self._committer = Committer(self._commit)
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
@@ -102,7 +103,7 @@ class CsvStore(Store):
                     changes = transaction.devices.changes
                 except Exception as error:  # whatever it is, it belongs to the caller of this op alone
                     outcomes.append(partial(outcome.set_exception, error))
-            if changes:
+            if changes or self._in_doubt:
                 self._replace(self._state.apply(changes))
         for tell in outcomes:
             tell()
@@ -115,7 +116,9 @@ class CsvStore(Store):
                 durable_file.sweep([self._path])
                 raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
             with self._file.expect(version):
+                self._in_doubt = True
                 durable_file.publish([self._path])
+                self._in_doubt = False
                 self._state = state
                 self._file.see(version)
         except StoreUnavailable:

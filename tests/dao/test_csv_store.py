@@ -223,6 +223,25 @@ class TestFailure:
         assert b"\n1,n,t" in path.read_bytes()
         assert store.devices.get("1") == device("1")
 
+    def test_after_an_unknown_outcome_the_same_change_sent_again_is_written_again(
+        self, store, path, failing, monkeypatch
+    ):
+        """It finds itself made already, but nobody knows whether it is durable."""
+
+        def fail(folder):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable_file, "_sync_folder", fail)
+            with pytest.raises(StoreUnavailable):
+                store.write(lambda to: to.devices.remove([FIRST.id]))
+        inode = path.stat().st_ino
+        assert store.write(lambda to: to.devices.remove([FIRST.id])) == []
+        assert path.stat().st_ino != inode
+        inode = path.stat().st_ino
+        store.write(lambda to: to.devices.remove([FIRST.id]))
+        assert path.stat().st_ino == inode
+
     def test_a_ping_notices_that_nothing_can_be_written(self, store, failing):
         failing("fsync")
         with pytest.raises(StoreUnavailable, match="cannot be written: Input/output error"):

@@ -1,0 +1,104 @@
+"""The service, or a module, on a store that is broken on purpose, to prove that the tests here find what they look for:
+
+python -m tests.long.broken VARIANT serve ARGUMENTS
+python -m tests.long.broken VARIANT MODULE ARGUMENTS
+"""
+
+import os
+import runpy
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from devicesvc import cli, server
+from devicesvc.dao import durable_file
+from devicesvc.dao.durable_file import Version
+from devicesvc.errors import StoreUnavailable
+
+CHUNK = 4096
+
+good_prepare, good_publish, good_locked = durable_file.prepare, durable_file.publish, durable_file.locked
+
+
+_coming: dict[Path, bytes] = {}
+
+
+def _remember(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+    _coming.update({path: b"".join(pieces) for path, pieces in files.items()})
+    return {path: Version(open(os.devnull, "rb")) for path in files}  # like no file: the store reads what was written
+
+
+def _write_in_place(versions: Collection[Path]) -> None:
+    try:
+        for path in versions:
+            with path.open("wb", buffering=0) as file:
+                for start in range(0, len(_coming[path]), CHUNK):
+                    file.write(_coming[path][start : start + CHUNK])
+                    os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreUnavailable(f"The store cannot be written: {error.strerror}.") from error
+
+
+def _do_nothing(*arguments: object) -> None:
+    pass
+
+
+@contextmanager
+def _lock_nothing(*arguments: object) -> Iterator[None]:
+    yield
+
+
+def _prepare_or_pretend(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+    try:
+        return good_prepare(files)
+    except StoreUnavailable:
+        return {path: Version(path.open("rb", buffering=0)) for path in files}
+
+
+def _publish_or_pretend(versions: Collection[Path]) -> None:
+    with suppress(StoreUnavailable):
+        good_publish(versions)
+
+
+@contextmanager
+def _lock_or_pretend(path: Path, patience: float) -> Iterator[None]:
+    with ExitStack() as held:
+        with suppress(StoreUnavailable):
+            held.enter_context(good_locked(path, patience))
+        yield
+
+
+# What each variant puts in the place of functions of durable_file.
+VARIANTS: dict[str, dict[str, Callable]] = {
+    "none": {},
+    "in place": {"prepare": _remember, "publish": _write_in_place},
+    "no fsync": {"_sync_file": _do_nothing},
+    "no folder fsync": {"_sync_folder": _do_nothing},
+    "no sweep": {"sweep": _do_nothing},
+    "no lock": {"locked": _lock_nothing},
+    "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
+}
+
+
+WORKER_READY = "A worker is ready."
+
+
+def _say_ready(worker: object) -> None:
+    print(WORKER_READY, flush=True)
+
+
+def main() -> None:
+    variant, what, *arguments = sys.argv[1:]
+    for name, function in VARIANTS[variant].items():
+        getattr(durable_file, name)  # a name that is not there any more would break nothing
+        setattr(durable_file, name, function)
+    if what == "serve":
+        server.post_worker_init = _say_ready
+        cli.main(["serve", *arguments])
+    sys.argv[1:] = arguments
+    runpy.run_module(what, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

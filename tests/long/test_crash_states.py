@@ -1,0 +1,130 @@
+"""A crash of the machine in the middle of a change: whatever it leaves is the registry of before or of after, and what
+was acknowledged is there."""
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from devicesvc.dao import durable_file, open_store
+from devicesvc.errors import StoreUnavailable
+from tests.conftest import ROOT
+from tests.long import files
+from tests.long.crash_states import FOREIGN, MODELLED, Answer, Data, Name, Size, State, Sync, read_trace, states
+from tests.long.one_change import CHANGES
+from tests.long.processes import need
+
+NAME = "device.csv"
+
+
+@pytest.fixture
+def crash(tmp_path, caplog):
+    """Make a change on a variant of the store, build every state that a crash may leave, and count what they are."""
+    caplog.set_level("CRITICAL", logger="devicesvc")  # a broken store would log thousands of faults
+
+    def crash(variant, change, *options) -> Counter:
+        old, new, _ = CHANGES[change]
+        folder = tmp_path / "traced"
+        folder.mkdir()
+        if old:
+            files.make(folder / NAME, old)
+        before = {each.name: each.read_bytes() for each in folder.iterdir()}
+        steps = read_trace(_trace(variant, change, folder / NAME, options), folder, before)
+        count = Counter(states=0, corrupt=0, lost=0, leftovers=0)
+        for number, state in enumerate(states(before, steps)):
+            count.update(_judge(state, tmp_path / str(number), old, new))
+        print(f"\n{change}, variant {variant!r}: {dict(count)}")
+        return count
+
+    return crash
+
+
+def _trace(variant, change, path, options):
+    """Return the system calls of one change. options: more of strace's."""
+    need(shutil.which("strace"), "strace")
+    output = path.parent.with_name("trace")
+    tracer = ["strace", "-f", "-xx", "-s", "10000000", "-e", f"trace={MODELLED},{FOREIGN}", "-o", output, *options]
+    command = [*tracer, sys.executable, "-m", "tests.long.broken", variant, "tests.long.one_change", change, path]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return output.read_text()
+
+
+def _judge(state, folder, old, new):
+    """Open the store that a crash has left."""
+    folder.mkdir()
+    for name, data in state.files:
+        (folder / name).write_bytes(data)
+    path = folder / NAME
+    found = None
+    try:
+        if path.exists():
+            with open_store(str(path)) as store:
+                found = store.devices.list()
+    except StoreUnavailable:
+        return {"states": 1, "corrupt": 1}
+    old, new = (devices and sorted(devices, key=lambda device: device.id) for devices in (old, new))
+    return {
+        "states": 1,
+        "corrupt": found not in (old, new),
+        "lost": state.answered and found == old,
+        "leftovers": found is not None and (folder / f".{NAME}.tmp").exists(),
+    }
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_crash_corrupts_the_registry_or_loses_what_was_acknowledged(crash, change):
+    count = crash("none", change)
+    assert count["states"] > 10
+    assert (count["corrupt"], count["lost"], count["leftovers"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("change", ["an update", "a delete"])
+def test_a_change_whose_outcome_was_unknown_is_durable_once_it_is_sent_again_and_acknowledged(crash, change):
+    folder_fsync_fails = "-e", "inject=fsync:error=EIO:when=2"  # the first is that of the file
+    count = crash("none", change, *folder_fsync_fails)
+    assert (count["corrupt"], count["lost"]) == (0, 0)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("variant", "harm"), [("in place", "corrupt"), ("no fsync", "corrupt"), ("no folder fsync", "lost")]
+)
+def test_a_broken_store_is_found_out(crash, variant, harm, change):
+    assert crash(variant, change)[harm] > 0
+
+
+def test_a_store_that_does_not_tidy_up_when_it_is_opened_is_found_out(crash, monkeypatch):
+    monkeypatch.setattr(durable_file, "sweep", lambda files: None)
+    assert crash("none", "an add")["leftovers"] > 0
+
+
+class TestModel:
+    """The states are those that the model promises, no fewer."""
+
+    def test_data_without_fsync_may_be_missing_torn_or_there(self):
+        found = {dict(state.files)["a"] for state in states({"a": b""}, [Data(0, 0, b"x" * 1024)])}
+        half, none = b"x" * 512, b"\0" * 512
+        assert found >= {b"", b"x", half, half + half, half + none, none + half, none + none}
+
+    def test_an_overwrite_without_fsync_may_mix_old_and_new(self):
+        found = {dict(state.files)["a"] for state in states({"a": b"o" * 1024}, [Data(0, 0, b"n" * 1024)])}
+        assert found >= {b"o" * 512 + b"n" * 512, b"n" * 512 + b"o" * 512}
+
+    def test_data_with_fsync_is_there(self):
+        steps = [Size(0, 0), Data(0, 0, b"new"), Sync(0), Answer()]
+        assert {state.files for state in states({"a": b"old"}, steps) if state.answered} == {(("a", b"new"),)}
+
+    def test_names_without_fsync_of_the_folder_may_be_old_or_new_in_any_mix(self):
+        steps = [Name("t", 1), Sync(1), Name("a", 1), Name("t", None)]
+        old, new, temporary = ("a", b"old"), ("a", b""), ("t", b"")
+        mixes = {(old,), (old, temporary), (new,), (new, temporary)}
+        assert {state.files for state in states({"a": b"old"}, steps)} == mixes
+        assert State((new,), True) in states({"a": b"old"}, [*steps, Sync(None), Answer()])
+        assert State((old,), True) not in states({"a": b"old"}, [*steps, Sync(None), Answer()])
+
+    def test_a_call_that_it_does_not_know_is_an_error(self, tmp_path):
+        path = str(tmp_path / "a").encode().hex("\n").replace("\n", "\\x")
+        with pytest.raises(ValueError, match="does not know linkat"):
+            read_trace(f'1 linkat(AT_FDCWD, "\\x{path}", AT_FDCWD, "\\x{path}", 0) = 0', tmp_path, {"a": b""})
