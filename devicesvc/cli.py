@@ -3,8 +3,8 @@
 import logging.config
 import multiprocessing
 import socket
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,13 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     """
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    with _one_sentence():
-        _check_free(host, port)
-        # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as child:
-            child.submit(_open_once, store).result()
+    _check_free(host, port)
+    # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
+    opening = multiprocessing.get_context("fork").Process(target=_open_once, args=[store])
+    opening.start()
+    opening.join()
+    if opening.exitcode:
+        sys.exit(opening.exitcode)
     _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
 
 
@@ -103,8 +105,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _open_once(store: str) -> None:
-    """Make the store where it is missing, and see that it can be opened. Raises StoreUnavailable."""
-    open_store(store, DEVICES).close()
+    """Make the store where it is missing, and see that it can be opened; else end the process with one sentence."""
+    try:
+        open_store(store, DEVICES).close()
+    except RegistryError as error:
+        sys.exit(f"Error: {error}")
 
 
 def _check_free(host: str, port: int) -> None:
