@@ -109,38 +109,44 @@ class State:
     def apply(self, changes: Changes) -> "State":
         """The state after the changes; new devices come last in the file."""
         placed: dict[str, Placed | None] = {}
-        by_sn: dict[str, tuple[str, ...] | None] = {}
-        blocks: dict[int, dict[str, bytes]] = {}  # copies of those that change, by number
+        changed: dict[int, dict[str, bytes]] = {}  # copies of the blocks that change, by number
 
         def block(number: int) -> dict[str, bytes]:
-            if number not in blocks:
-                blocks[number] = dict(self._blocks[number]) if number < len(self._blocks) else {}
-            return blocks[number]
-
-        def sharing(sn: str) -> tuple[str, ...]:
-            return (by_sn[sn] if sn in by_sn else self._by_sn.get(sn)) or ()
+            if number not in changed:
+                changed[number] = dict(self._blocks[number]) if number < len(self._blocks) else {}
+            return changed[number]
 
         last = max(len(self._blocks) - 1, 0)
         for id, row in changes.items():
             old = self._placed.get(id)
-            if old:
-                by_sn[old.device.hardware.sn] = tuple(each for each in sharing(old.device.hardware.sn) if each != id)
             if row:
-                last += not old and len(block(last)) >= BLOCK
+                if not old and len(block(last)) >= BLOCK:
+                    last += 1
                 number = old.block if old else last
                 placed[id] = Placed(row.device, number)
                 block(number)[id] = row.line
-                by_sn[row.device.hardware.sn] = (*sharing(row.device.hardware.sn), id)
             elif old:
                 placed[id] = None
                 del block(old.block)[id]
-        all_blocks, content = list(self._blocks), list(self.content)
-        for number in sorted(blocks):
-            all_blocks[number : number + 1] = [blocks[number]]
-            content[number : number + 1] = [b"".join(blocks[number].values())]
-        return State(
-            self._placed.apply(placed),
-            self._by_sn.apply({sn: ids or None for sn, ids in by_sn.items()}),
-            all_blocks,
-            content,
-        )
+        blocks, content = list(self._blocks), list(self.content)
+        for number, lines in sorted(changed.items()):
+            blocks[number : number + 1] = [lines]  # in the place of the old one, or after the last
+            content[number : number + 1] = [b"".join(lines.values())]
+        return State(self._placed.apply(placed), self._by_sn.apply(self._sharing(changes)), blocks, content)
+
+    def _sharing(self, changes: Changes) -> dict[str, tuple[str, ...] | None]:
+        """The ids with each serial number that the changes touch, after them."""
+        after: dict[str, dict[str, None]] = {}
+
+        def ids(device: Device) -> dict[str, None]:
+            sn = device.hardware.sn
+            if sn not in after:
+                after[sn] = dict.fromkeys(self.with_sn(sn))
+            return after[sn]
+
+        for id, row in changes.items():
+            if old := self.get(id):
+                ids(old).pop(id, None)
+            if row:
+                ids(row.device)[id] = None
+        return {sn: tuple(found) or None for sn, found in after.items()}

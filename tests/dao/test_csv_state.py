@@ -50,6 +50,13 @@ def test_blocks_stay_small_as_the_file_grows():
     assert len(state.content) == 3
 
 
+def test_a_serial_number_that_all_share_is_no_burden():
+    """Where each row copied the ids of those before it, this would take minutes."""
+    one = row("x").device
+    rows = {str(number): Row(one, b"") for number in range(100_000)}
+    assert State.of(rows).with_sn("s") == tuple(rows)
+
+
 def test_any_changes_one_after_another_end_where_a_dict_does():
     chance = random.Random(7)
     rows, state = {}, State.of({})
