@@ -55,7 +55,7 @@ class Table(NamedTuple):
 
 
 def encode(device: Device) -> bytes:
-    """Write a device as a line. It is split again and compared, so that lines can be joined without a doubt."""
+    """Write a device as a line. It is read back and compared, so that lines can be joined without a doubt."""
     cells = [
         *(device.id, device.name, device.type),
         *(device.hardware.model, device.hardware.sn, device.software.version, device.software.last_update),
@@ -67,9 +67,10 @@ def encode(device: Device) -> bytes:
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(cells)
         line = text.getvalue()
-    if _split(line) != cells:
-        raise Invalid({device.id: "has text that CSV cannot hold"})
-    return f"{line}\n".encode()
+    raw = f"{line}\n".encode()
+    if _cells(raw, first=False) != cells:
+        raise Invalid({device.id: "cannot be written so that it reads back the same"})
+    return raw
 
 
 def read(file: BinaryIO, known: Mapping[bytes, Device]) -> Table:

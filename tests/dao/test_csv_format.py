@@ -6,6 +6,7 @@ import io
 import pytest
 
 from devicesvc.dao.csv_format import HEADER, encode, read
+from devicesvc.errors import Invalid
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD, device
 
@@ -152,6 +153,15 @@ def test_each_bad_cell_of_a_row_is_named():
         "line 2, column name",
         "line 2, column nic_ipv4",
     }
+
+
+@pytest.mark.parametrize("text", ["x\r", "\r", 'a"\nb', "a\nb"])
+def test_a_line_that_would_not_read_back_the_same_is_not_written(text):
+    """The rules let no such text through; should one ever do, the file stays whole."""
+    forged = device()
+    object.__setattr__(forged, "status", text)
+    with pytest.raises(Invalid):
+        encode(forged)
 
 
 def test_order_in_the_file_is_the_order_given():
