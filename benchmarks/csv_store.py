@@ -28,7 +28,6 @@ from flask import Flask
 from devicesvc import create_app
 from devicesvc.dao import open_store
 from devicesvc.dao.base import DeviceWriter
-from devicesvc.errors import NotFound
 from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
 
 ROOT = Path(__file__).parent.parent
@@ -230,10 +229,8 @@ class NoStore(DeviceWriter):
         with self._lock:
             return op(self)
 
-    def get(self, id: str) -> Device:
-        if id not in self._devices:
-            raise NotFound("device", id)
-        return self._devices[id]
+    def find(self, id: str) -> Device | None:
+        return self._devices.get(id)
 
     def add(self, device: Device) -> None:
         self._devices[device.id] = device

@@ -28,12 +28,10 @@ def main() -> None:
 
 @main.command(context_settings={"show_default": True})
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
-@click.option("--host", default="0.0.0.0", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port to listen on.")
-@click.option("--workers", type=click.IntRange(1, 64), default=server.workers, show_default=True, help="Processes.")
-@click.option(
-    "--threads", type=click.IntRange(1, 512), default=server.threads, show_default=True, help="In each process."
-)
+@click.option("--host", default="0.0.0.0", help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, help="The port to listen on.")
+@click.option("--workers", type=click.IntRange(1, 64), default=server.workers, help="How many processes.")
+@click.option("--threads", type=click.IntRange(1, 512), default=server.threads, help="How many threads in each.")
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     """Serve the registry in STORE, the path of a CSV file.
 

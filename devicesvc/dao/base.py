@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from devicesvc.errors import NotFound
 from devicesvc.model import Device, DeviceFilter
 
 T = TypeVar("T")
@@ -19,16 +20,19 @@ class DeviceReader(ABC):
     """Devices to read."""
 
     @abstractmethod
-    def get(self, id: str) -> Device:
-        """Return the device. Raises NotFound."""
+    def find(self, id: str) -> Device | None:
+        """Return the device, or None where there is none with this id."""
 
     @abstractmethod
     def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
         """Return the devices that fit, by id in the order of code points; an empty list where none does."""
 
-    def has(self, id: str) -> bool:
-        """Whether there is a device with this id."""
-        return bool(self.list(DeviceFilter(id=id)))
+    def get(self, id: str) -> Device:
+        """Return the device. Raises NotFound."""
+        device = self.find(id)
+        if not device:
+            raise NotFound("device", id)
+        return device
 
 
 class DeviceWriter(DeviceReader):
@@ -50,7 +54,7 @@ class DeviceWriter(DeviceReader):
     def create(self, data: Mapping[str, Any]) -> Device:
         """Add a device made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
         Raises Invalid."""
-        while self.has(id := str(10**9 + secrets.randbelow(9 * 10**9))):
+        while self.find(id := str(10**9 + secrets.randbelow(9 * 10**9))):
             pass
         device = Device.build({"id": id, **data})
         self.add(device)
@@ -58,7 +62,7 @@ class DeviceWriter(DeviceReader):
 
     def put(self, device: Device) -> bool:
         """Put the device in the place of the one with its id, or add it. Return whether it is new."""
-        new = not self.has(device.id)
+        new = not self.find(device.id)
         (self.add if new else self.replace)(device)
         return new
 

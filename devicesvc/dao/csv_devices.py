@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from devicesvc.dao.base import DeviceReader, DeviceWriter
 from devicesvc.dao.csv_format import Row, encode
 from devicesvc.dao.csv_state import Changes, State
-from devicesvc.errors import Conflict, NotFound
+from devicesvc.errors import Conflict
 from devicesvc.model import Device, DeviceFilter
 
 
@@ -15,18 +15,12 @@ class CsvDevices(DeviceReader):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def get(self, id: str) -> Device:
-        device = self._find(id)
-        if not device:
-            raise NotFound("device", id)
-        return device
+    def find(self, id: str) -> Device | None:
+        return self._state.get(id)
 
     def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
-        found = map(self._find, self._candidates(where))
+        found = map(self.find, self._candidates(where))
         return [device for device in found if device and where.matches(device)]
-
-    def _find(self, id: str) -> Device | None:
-        return self._state.get(id)
 
     def _candidates(self, where: DeviceFilter) -> Iterable[str]:
         """Ids, in order, of all devices that may fit."""
@@ -47,8 +41,14 @@ class CsvDeviceWriter(CsvDevices, DeviceWriter):
         super().__init__(state)
         self.changes = dict(changes)
 
+    def find(self, id: str) -> Device | None:
+        if id in self.changes:
+            row = self.changes[id]
+            return row.device if row else None
+        return super().find(id)
+
     def add(self, device: Device) -> None:
-        if self._find(device.id):
+        if self.find(device.id):
             raise Conflict(f"There is a device with the id {device.id!r} already.")
         self.changes[device.id] = Row(device, encode(device))
 
@@ -59,16 +59,10 @@ class CsvDeviceWriter(CsvDevices, DeviceWriter):
     def remove(self, ids: Iterable[str]) -> list[str]:
         removed = []
         for id in ids:
-            if self._find(id):
+            if self.find(id):
                 self.changes[id] = None
                 removed.append(id)
         return removed
-
-    def _find(self, id: str) -> Device | None:
-        if id in self.changes:
-            row = self.changes[id]
-            return row.device if row else None
-        return super()._find(id)
 
     def _candidates(self, where: DeviceFilter) -> Iterable[str]:
         return sorted({*super()._candidates(where), *self.changes})

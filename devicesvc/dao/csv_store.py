@@ -50,7 +50,7 @@ class CsvStore(Store):
         self._file = durable_file.Watch(self._path)
         self._state = State.of({})
         self._fault: str | None = f"{self._path} has not been read."  # while there is one, _state is the last good one
-        self._in_doubt = False  # the last write failed half-way: what the file says may not be durable
+        self._in_doubt = False  # what the file says may not be durable: the next op, whatever it is, writes it again
         self._committer = Committer(self._commit)
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
@@ -150,6 +150,7 @@ class CsvStore(Store):
         version, fault = None, None
         try:
             version = durable_file.Version(self._path.open("rb"))
+            self._settle(version)
             with _no_garbage_collection():
                 table = csv_format.read(version.file, self._state.devices_by_line())
         except OSError as error:
@@ -163,6 +164,14 @@ class CsvStore(Store):
             log.error("%s", fault)
         self._fault = fault
         self._file.see(version)
+
+    def _settle(self, version: durable_file.Version) -> None:
+        """Show readers nothing that a power cut could take back: whoever wrote this version may not have synced it."""
+        try:
+            durable_file.settle(self._path, version)
+        except OSError as error:
+            self._in_doubt = True
+            log.error("%s was changed, but cannot be synced: %s.", self._path, error.strerror)
 
     def _make(self, first: Sequence[Device]) -> None:
         content = [csv_format.HEADER, *map(csv_format.encode, first)]

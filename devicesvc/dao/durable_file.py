@@ -9,8 +9,9 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from devicesvc.errors import StoreUnavailable
 
@@ -66,9 +67,14 @@ def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
 
     The caller holds the lock. Raises StoreUnavailable: then nothing is changed and nothing is left behind.
     """
+    versions: dict[Path, Version] = {}
     try:
-        return {path: _write_temporary(path, pieces) for path, pieces in files.items()}
+        for path, pieces in files.items():
+            versions[path] = _write_temporary(path, pieces)
+        return versions
     except OSError as error:
+        for version in versions.values():
+            version.file.close()
         sweep(files)
         raise StoreUnavailable(_refusal(files, error)) from error
 
@@ -93,6 +99,12 @@ def publish(versions: Collection[Path]) -> None:
         raise StoreUnavailable(_refusal(versions, error)) from error
 
 
+def settle(path: Path, version: Version) -> None:
+    """Make durable what somebody else has put there, who may not have. Raises OSError."""
+    _sync_file(version.file)
+    _sync_folder(path.parent)
+
+
 def sweep(files: Collection[Path]) -> None:
     """Remove the temporary files that a crash or a failure has left. The caller holds the lock."""
     for path in files:
@@ -113,8 +125,7 @@ def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
     temporary = _temporary(path)
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    file = cast(BinaryIO, open(handle, "wb", buffering=0))  # noqa: SIM115  the version keeps it open
-    try:
+    with open(handle, "wb", buffering=0) as file:
         with suppress(FileNotFoundError):
             _be_like(path.stat(), handle)
         for piece in pieces:
@@ -122,10 +133,7 @@ def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
             while left:
                 left = left[file.write(left) :]
         _sync_file(file)
-        return Version(file)
-    except OSError:
-        file.close()
-        raise
+    return Version(temporary.open("rb"))  # a file open for writing would keep its disk from becoming read-only
 
 
 def _be_like(old: os.stat_result, handle: int) -> None:
@@ -138,7 +146,7 @@ def _be_like(old: os.stat_result, handle: int) -> None:
         os.fchmod(handle, old.st_mode & 0o7777)
 
 
-def _sync_file(file: BinaryIO) -> None:
+def _sync_file(file: BinaryIO | FileIO) -> None:
     os.fsync(file.fileno())
 
 

@@ -28,10 +28,11 @@ CHANGES = {
 if __name__ == "__main__":
     change, path = sys.argv[1:]
     _, _, op = CHANGES[change]
-    with open_store(path, DEVICES) as store:
-        if op:
-            try:
+    try:
+        with open_store(path, DEVICES) as store:
+            if op:
                 store.write(op)
-            except StoreUnavailable:
-                store.write(op)
-        os.write(1, ANSWER)
+    except StoreUnavailable:
+        with open_store(path) as store:  # as another worker would, or the service after a restart
+            store.write(op)
+    os.write(1, ANSWER)

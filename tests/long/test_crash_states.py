@@ -82,7 +82,7 @@ def test_no_crash_corrupts_the_registry_or_loses_what_was_acknowledged(crash, ch
 
 @pytest.mark.parametrize("change", ["an update", "a delete"])
 def test_a_change_whose_outcome_was_unknown_is_durable_once_it_is_sent_again_and_acknowledged(crash, change):
-    folder_fsync_fails = "-e", "inject=fsync:error=EIO:when=2"  # the first is that of the file
+    folder_fsync_fails = "-e", "inject=fsync:error=EIO:when=4"  # two when the store is opened, then that of the file
     count = crash("none", change, *folder_fsync_fails)
     assert (count["corrupt"], count["lost"]) == (0, 0)
 
