@@ -4,6 +4,7 @@ python -m tests.long.broken VARIANT serve ARGUMENTS
 python -m tests.long.broken VARIANT MODULE ARGUMENTS
 """
 
+import errno
 import os
 import runpy
 import sys
@@ -69,6 +70,19 @@ def _lock_or_pretend(path: Path, patience: float) -> Iterator[None]:
         yield
 
 
+def _fail_to_sync_the_folder(folder: Path) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def _publish_half_at_first(versions: Collection[Path]) -> None:
+    durable_file.publish = good_publish
+    durable_file._sync_folder, real = _fail_to_sync_the_folder, durable_file._sync_folder
+    try:
+        good_publish(versions)
+    finally:
+        durable_file._sync_folder = real
+
+
 # What each variant puts in the place of functions of durable_file.
 VARIANTS: dict[str, dict[str, Callable]] = {
     "none": {},
@@ -77,6 +91,7 @@ VARIANTS: dict[str, dict[str, Callable]] = {
     "no folder fsync": {"_sync_folder": _do_nothing},
     "no sweep": {"sweep": _do_nothing},
     "no lock": {"locked": _lock_nothing},
+    "the first folder fsync fails": {"publish": _publish_half_at_first},
     "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
 }
 
