@@ -1,5 +1,6 @@
 """Devices that are hard on a store: every one is valid."""
 
+from devicesvc.dao.csv_format import HEADER, encode
 from devicesvc.model import MAX_NICS, Device, Hardware, Nic, Software
 from devicesvc.sample import DEVICES
 
@@ -29,6 +30,11 @@ def device(id: str = "hard", **changes: object) -> Device:
         nic=fields["nic"],
         status=fields["status"],
     )
+
+
+def content(devices):
+    """The CSV file that holds the devices, in this order."""
+    return HEADER + b"".join(map(encode, devices))
 
 
 HARD = {

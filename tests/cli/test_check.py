@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from devicesvc.cli import main
 from devicesvc.sample import DEVICES
-from tests.dao.test_csv_store import content
+from tests.hard_data import content
 
 
 @pytest.fixture

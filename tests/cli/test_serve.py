@@ -10,7 +10,7 @@ import requests
 import devicesvc
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT, Service
-from tests.dao.test_csv_store import content
+from tests.hard_data import content
 
 
 def fail(*arguments, **options):

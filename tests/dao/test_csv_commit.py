@@ -1,0 +1,261 @@
+"""A change of the CSV file: durable or not made, shared with other writers, seen by readers when it is done."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from devicesvc.dao import csv_format, csv_store, durable_file, open_store
+from devicesvc.dao.committer import Waiting
+from devicesvc.dao.csv_format import encode
+from devicesvc.errors import Conflict, StoreUnavailable
+from devicesvc.sample import DEVICES
+from tests.hard_data import content, device
+
+FIRST = DEVICES[0]
+
+
+@pytest.fixture
+def store(csv_store):
+    return csv_store
+
+
+def add(device):
+    return lambda to: to.devices.add(device)
+
+
+class TestFailure:
+    """The disk fails in the middle of a write: all is as before, and the next write works."""
+
+    @pytest.fixture
+    def failing(self, monkeypatch):
+        def fail(name, times=1):
+            real, left = getattr(os, name), [times]
+
+            def call(*arguments, **options):
+                if left[0]:
+                    left[0] -= 1
+                    raise OSError(errno.EIO, "Input/output error")
+                return real(*arguments, **options)
+
+            monkeypatch.setattr(os, name, call)
+
+        return fail
+
+    @pytest.mark.parametrize("name", ["fsync", "replace"])
+    def test_before_the_rename_nothing_is_changed(self, store, path, failing, name):
+        before = path.read_bytes()
+        failing(name)
+        with pytest.raises(StoreUnavailable, match=r"Input/output error\. Nothing was changed"):
+            store.write(add(device("1")))
+        assert path.read_bytes() == before
+        assert len(store.devices.list()) == 5
+        assert not path.with_name(".device.csv.tmp").exists()
+        store.write(add(device("1")))
+        assert len(store.devices.list()) == 6
+
+    def test_after_the_rename_the_outcome_is_said_to_be_unknown_and_memory_follows_the_file(
+        self, store, path, monkeypatch
+    ):
+        def fail(folder):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable_file, "_sync_folder", fail)
+            with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
+                store.write(add(device("1")))
+        assert b"\n1,n,t" in path.read_bytes()
+        assert store.devices.get("1") == device("1")
+
+    def test_after_an_unknown_outcome_the_same_change_sent_again_is_written_again(
+        self, store, path, failing, monkeypatch
+    ):
+        """It finds itself made already, but nobody knows whether it is durable."""
+
+        def fail(folder):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable_file, "_sync_folder", fail)
+            with pytest.raises(StoreUnavailable):
+                store.write(lambda to: to.devices.remove([FIRST.id]))
+        inode = path.stat().st_ino
+        assert store.write(lambda to: to.devices.remove([FIRST.id])) == []
+        assert path.stat().st_ino != inode
+        inode = path.stat().st_ino
+        store.write(lambda to: to.devices.remove([FIRST.id]))
+        assert path.stat().st_ino == inode
+
+    def test_a_ping_notices_that_nothing_can_be_written(self, store, failing):
+        failing("fsync")
+        with pytest.raises(StoreUnavailable, match="cannot be written: Input/output error"):
+            store.ping()
+        store.ping()
+
+    def test_a_lock_that_another_process_keeps_is_waited_for_only_so_long(self, store, path, monkeypatch):
+        monkeypatch.setattr(csv_store, "WRITER_PATIENCE", 0.05)
+        with (
+            durable_file.locked(path, 0),
+            pytest.raises(StoreUnavailable, match=r"busy: another process has held .* for 0\.05 seconds"),
+        ):
+            store.write(add(device("1")))
+        store.write(add(device("1")))
+
+
+def test_processes_that_write_at_once_lose_nothing(path):
+    """Fails without the lock: each process would write back rows that lack what the others added."""
+    open_store(str(path)).close()
+    work = (
+        "import sys; from devicesvc.dao import open_store; from tests.hard_data import device\n"
+        "store = open_store(sys.argv[1])\n"
+        "for n in range(25): store.write(lambda to: to.devices.add(device(f'{sys.argv[2]}-{n}')))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", work, str(path), str(n)]) for n in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    with open_store(str(path)) as store:
+        assert len(store.devices.list()) == 100
+
+
+class TestVersions:
+    def test_a_new_file_of_the_same_size_and_time_is_noticed_because_the_inode_cannot_be_the_same(self, store, path):
+        """A file system gives a free inode to the next file: were the version seen last not kept open, the new file
+        could have the inode, the size and the time of the old one."""
+        old = path.stat()
+        new = path.read_bytes().replace(b"classroom-controller", b"classroom-CONTROLLER")
+        path.unlink()
+        for number in range(1000):  # until one of them has the inode, if it is to be had
+            other = path.with_name(str(number))
+            other.write_bytes(new)
+            if other.stat().st_ino == old.st_ino:
+                break
+        os.utime(other, ns=(old.st_atime_ns, old.st_mtime_ns))
+        other.replace(path)
+        assert store.devices.get(FIRST.id).name == "classroom-CONTROLLER"
+
+    def test_only_one_version_is_kept_open(self, store, path):
+        for number in range(20):
+            store.write(add(device(str(number))))
+        targets = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        assert sum(target.startswith(str(path)) for target in targets) == 1
+
+    def test_a_reload_looks_only_at_the_lines_that_changed(self, store, path, monkeypatch):
+        looked_at = []
+        real = csv_format._device
+        monkeypatch.setattr(csv_format, "_device", lambda header, row: looked_at.append(row[0]) or real(header, row))
+        path.write_bytes(path.read_bytes().replace(b"meter-adapter", b"METER-adapter"))
+        assert store.devices.get("3635138853").name == "METER-adapter"
+        assert looked_at == ["3635138853"]
+
+
+def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is_durable(store, path, monkeypatch):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = durable_file._sync_folder
+
+    def sync(folder):
+        in_between.set()
+        assert go_on.wait(10)
+        real(folder)
+
+    monkeypatch.setattr(durable_file, "_sync_folder", sync)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(store.write, add(device("1")))
+        assert in_between.wait(10)
+        assert b"\n1,n,t" in path.read_bytes()
+        assert len(store.devices.list()) == 5
+        go_on.set()
+        writing.result()
+    assert len(store.devices.list()) == 6
+
+
+def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(store, path, monkeypatch):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = csv_format.read
+
+    def read(file, known):
+        in_between.set()
+        assert go_on.wait(10)
+        return real(file, known)
+
+    with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:
+        other.write(add(device("1")))
+        monkeypatch.setattr(csv_format, "read", read)
+        first = pool.submit(lambda: store.devices.get("1"))
+        assert in_between.wait(10)
+        second = pool.submit(lambda: store.devices.get("1"))
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        go_on.set()
+        assert first.result() == second.result() == device("1")
+
+
+def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monkeypatch):
+    edited = content([device("mine")])
+    real = durable_file.prepare
+
+    def prepare(files):
+        prepared = real(files)
+        new = path.with_name("new")
+        new.write_bytes(edited)
+        new.replace(path)
+        return prepared
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable_file, "prepare", prepare)
+        with pytest.raises(StoreUnavailable, match="edited at the same moment"):
+            store.write(add(device("1")))
+    assert path.read_bytes() == edited
+    assert [each.name for each in path.parent.iterdir() if each.name.endswith(".tmp")] == []
+    store.write(add(device("1")))
+    assert path.read_bytes() == edited + encode(device("1"))
+
+
+class TestGroupCommit:
+    @pytest.fixture
+    def together(self, store, monkeypatch):
+        """Have ops committed that wait together; return what became of each, and how often the file was replaced."""
+
+        def together(*ops):
+            replaced = []
+            real = durable_file.publish
+            batch = [Waiting(op, Future()) for op in ops]
+            with monkeypatch.context() as patch:
+                patch.setattr(durable_file, "publish", lambda files: replaced.append(1) or real(files))
+                store._committer._settle(batch)
+            return [outcome.exception() or outcome.result() for _, outcome in batch], len(replaced)
+
+        return together
+
+    def test_ops_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
+        def remove(to):
+            return to.devices.remove([FIRST.id])
+
+        outcomes, replaced = together(remove, remove, add(device("1")), add(device("1")), remove)
+        assert outcomes[:3] == [[FIRST.id], [], None]
+        assert isinstance(outcomes[3], Conflict)
+        assert outcomes[4] == []
+        assert replaced == 1
+        assert path.read_bytes() == content([*DEVICES[1:], device("1")])
+
+    def test_an_op_that_raises_takes_only_its_own_changes_along(self, together, path):
+        def half(to):
+            to.devices.remove([FIRST.id])
+            raise ZeroDivisionError
+
+        outcomes, _ = together(add(device("1")), half, add(device("2")))
+        assert isinstance(outcomes[1], ZeroDivisionError)
+        assert path.read_bytes() == content([*DEVICES, device("1"), device("2")])
+
+    def test_when_the_write_fails_every_op_gets_that_also_the_one_that_was_refused(self, together, store, monkeypatch):
+        def fail(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable_file, "_sync_file", fail)
+            outcomes, _ = together(add(device("1")), add(device("1")), lambda to: to.devices.list())
+        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+        assert "No space left on device" in str(outcomes[0])
+        assert len(store.devices.list()) == 5

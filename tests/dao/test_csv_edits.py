@@ -1,0 +1,119 @@
+"""Files that people have made or changed, while the service runs and before."""
+
+import resource
+
+import pytest
+
+from devicesvc.dao import open_store
+from devicesvc.dao.csv_format import HEADER, encode
+from devicesvc.errors import StoreUnavailable
+from devicesvc.sample import DEVICES
+from tests.hard_data import content, device
+
+FIRST = DEVICES[0]
+
+
+@pytest.fixture
+def store(csv_store):
+    return csv_store
+
+
+def add(device):
+    return lambda to: to.devices.add(device)
+
+
+class TestEdits:
+    def test_a_whole_edit_is_taken_in(self, store, path):
+        path.write_bytes(path.read_bytes().replace(b"classroom-controller", "教室控制器".encode()))
+        assert store.devices.get(FIRST.id).name == "教室控制器"
+
+    def test_an_edit_by_renaming_is_taken_in(self, store, path):
+        new = path.with_name("new")
+        new.write_bytes(content([device("only")]))
+        new.replace(path)
+        assert [each.id for each in store.devices.list()] == ["only"]
+
+    def test_the_next_change_keeps_the_edit(self, store, path):
+        path.write_bytes(content([device("only")]))
+        store.write(add(device("1")))
+        assert path.read_bytes() == content([device("only"), device("1")])
+
+    @pytest.mark.parametrize(
+        ("edit", "words"),
+        [
+            (lambda data: data.replace(b"online", b"", 1), r"line 2, column status: must be 1 to 32 characters"),
+            (lambda data: b"", "line 1 must be the header .* the file is empty"),
+            (lambda data: data[:-4], "must end with a newline"),
+            (lambda data: b"\xff\n", "is not UTF-8"),
+        ],
+    )
+    def test_a_broken_edit_stops_writes_but_not_reads_and_mending_it_heals(self, store, path, edit, words, caplog):
+        good = path.read_bytes()
+        broken = edit(good)
+        path.write_bytes(broken)
+        assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
+        with pytest.raises(StoreUnavailable, match=words):
+            store.write(add(device("1")))
+        with pytest.raises(StoreUnavailable, match="left as it is"):
+            store.ping()
+        assert path.read_bytes() == broken
+        assert len(caplog.records) == 1
+        path.write_bytes(good)
+        store.write(add(device("1")))
+        assert path.read_bytes() == content([*DEVICES, device("1")])
+
+    def test_a_file_that_is_gone_stops_writes_but_not_reads_until_it_is_back(self, store, path):
+        good = path.read_bytes()
+        path.unlink()
+        assert len(store.devices.list()) == 5
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="cannot be read: No such file"):
+                store.write(add(device("1")))
+        assert not path.exists()
+        path.write_bytes(good)
+        store.write(add(device("1")))
+        assert len(store.devices.list()) == 6
+
+
+def test_the_log_says_which_rows_came_went_and_changed(store, path, caplog):
+    caplog.set_level("INFO")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1].replace(b"online", b"absent"), *lines[3:], encode(device("new"))]))
+    store.devices.list()
+    assert caplog.messages == [f"Read {path}: 5 devices; came 1: new; went 1: 5661391086; changed 1: 4322159209"]
+
+
+class TestHostileFiles:
+    def test_a_line_of_two_gigabytes_is_refused_without_being_read(self, path):
+        with path.open("wb") as file:
+            file.write(HEADER + b"1,")
+            file.truncate(2 << 30)  # zeros, of which the disk keeps none
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(StoreUnavailable, match="line 2 must be at most 65536 bytes long"):
+            open_store(str(path))
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+    def test_twenty_faults_are_named_and_the_others_counted(self, path):
+        path.write_bytes(content(DEVICES) + b"bad,row\n" * 25)
+        with pytest.raises(StoreUnavailable) as refusal:
+            open_store(str(path))
+        assert str(refusal.value).count("must have 11 cells") == 20
+        assert str(refusal.value).endswith("; and 5 more, which devicesvc check names.")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda data: b"\xef\xbb\xbf" + data,
+            lambda data: data.replace(b"\n", b"\r\n"),
+            lambda data: b"\n".join(b",".join(reversed(line.split(b","))) for line in data.split(b"\n")),
+            lambda data: data.replace(b"online", b'"online"'),
+            lambda data: data.replace(b"dc:a6", b"DC-A6"),
+        ],
+        ids=["byte order mark", "CRLF", "columns in another order", "needless quotes", "MAC in another form"],
+    )
+    def test_what_is_accepted_is_kept_and_becomes_plain_at_the_next_change(self, path, change):
+        path.write_bytes(change(content(DEVICES)))
+        with open_store(str(path)) as store:
+            assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
+            store.write(add(device("1")))
+        assert path.read_bytes() == content([*DEVICES, device("1")])
