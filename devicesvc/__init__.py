@@ -29,6 +29,9 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
     configure(app, config)
     tokens = Tokens(Path(app.config["TOKENS_FILE"])) if app.config["TOKENS_FILE"] else None
     if not tokens:
-        log.warning("No tokens are configured: whoever reaches this address may read and change everything.")
+        log.warning(
+            "No tokens are configured: whoever reaches this address may read and change everything."
+            " devicesvc token create makes one."
+        )
     api.init_app(app, store or open_store(app.config["STORE"], DEVICES), tokens, version=__version__)
     return app
