@@ -128,7 +128,7 @@ def milliseconds(do: Callable[[], object]) -> float:
 def replace(path: Path, data: bytes) -> None:
     """Replace a file durably, with the calls to the system that this takes and nothing else."""
     temporary = path.with_suffix(".tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     os.write(handle, data)
     os.fsync(handle)
     os.close(handle)
