@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--folder", default="/var/tmp", help="where the files are kept for the time (%(default)s)")
     arguments = parser.parse_args()
     quick = arguments.quick
+    refuse_taken_ports()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder, devices = Path(name), make_devices(MANY)
         for number in UPDATES:
@@ -76,6 +78,14 @@ def main() -> None:
         measure_updates(folder, ids, share=4 if quick else 1)
         measure_http(folder, ids, turns=2 if quick else 7, seconds=1 if quick else 3)
         measure_start(folder, ids, turns=1 if quick else 5)
+
+
+def refuse_taken_ports() -> None:
+    """Else the figures would be those of somebody else's service."""
+    for port in PORTS.values():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                sys.exit(f"Port {port} is taken: is this benchmark running already?")
 
 
 def make_devices(number: int) -> list[Device]:
