@@ -57,7 +57,7 @@ def check(store: str) -> None:
     with _one_sentence():
         faults = check_store(store)
     for fault in faults:
-        click.echo(f"{store}, {fault}")
+        click.echo(fault)
     if faults:
         raise click.ClickException(f"Faults in {store}: {len(faults)}.")
     click.echo(f"{store} is in order.")

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 
 
 class RegistryError(Exception):
-    """Any refusal of the registry; its text is one sentence for the person who asked."""
+    """Any refusal of the registry; its text is one sentence for the person who asked.
+
+    errors maps each place at fault ("nic.0.mac", "line 3, column nic_mac"), where there is one, to the rule it breaks.
+    """
+
+    def __init__(self, sentence: str, errors: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.errors = dict(errors or {})
 
 
 class NotFound(RegistryError):
@@ -15,18 +22,14 @@ class NotFound(RegistryError):
 
 
 class Conflict(RegistryError):
-    """The change contradicts what is stored, such as an id that is taken."""
+    """The change contradicts what is stored, such as an id or a name that is taken."""
 
 
 class Invalid(RegistryError):
-    """Values that break a rule of model.py.
-
-    errors maps each place at fault ("nic.0.mac", "line 3, column nic_mac") to the rule it breaks.
-    """
+    """Values that break a rule of model.py."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
-        self.errors = dict(errors)
-        super().__init__("; ".join(f"{place} {rule}" for place, rule in self.errors.items()))
+        super().__init__("; ".join(f"{place} {rule}" for place, rule in errors.items()), errors)
 
 
 class StoreUnavailable(RegistryError):

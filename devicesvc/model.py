@@ -1,4 +1,4 @@
-"""What a device is: the one place that states each field's meaning, its limits and its rule.
+"""What devices, groups and memberships are: the one place that states each field's meaning, its limits and its rule.
 
 A field is declared with its rule beside it, and every value is checked when it is made: a Device that exists is a
 valid Device. The JSON schemas and the CSV reader take the rules from the RULES of each class.
@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 from devicesvc.errors import Invalid
@@ -49,10 +50,21 @@ class Rule:
         raise ValueError(f"must be {self.says}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")
 
 
-def _text(meaning: str, limit: int, example: str, *, without: str = "") -> Rule:
-    """Text of 1 to `limit` characters: any but the control characters (C0, DEL, C1) and those in `without`."""
-    says = f"1 to {limit} characters with no control character" + (f" and no {without!r}" if without else "")
-    return Rule(meaning, example, says, rf"[^\x00-\x1f\x7f-\x9f{without}]*", 1, limit)
+def _text(meaning: str, limit: int, example: str, *, least: int = 1, without: str = "") -> Rule:
+    """Text of `least` to `limit` characters: any but the control characters (C0, DEL, C1) and those in `without`."""
+    says = f"{least} to {limit} characters with no control character" + (f" and no {without!r}" if without else "")
+    return Rule(meaning, example, says, rf"[^\x00-\x1f\x7f-\x9f{without}]*", least, limit)
+
+
+def _id(meaning: str, example: str) -> Rule:
+    return Rule(
+        meaning=f"{meaning}: the service makes ten random digits, whoever names it may choose another.",
+        example=example,
+        says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, but not 'batch' or 'import'",
+        pattern="(?!(batch|import)$)[A-Za-z0-9][A-Za-z0-9._-]*",
+        min_length=1,
+        max_length=64,
+    )
 
 
 def _real_time(value: str) -> str:
@@ -142,17 +154,7 @@ class Nic(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class Device(_Checked):
-    id: Annotated[
-        str,
-        Rule(
-            meaning="The id of the device: the service makes ten random digits; a CSV file may hold other ids.",
-            example="4322159209",
-            says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, but not 'batch' or 'import'",
-            pattern="(?!(batch|import)$)[A-Za-z0-9][A-Za-z0-9._-]*",
-            min_length=1,
-            max_length=64,
-        ),
-    ]
+    id: Annotated[str, _id("The id of the device", "4322159209")]
     name: Annotated[str, _text("What people call the device.", 64, "test-name")]
     type: Annotated[str, _text("The kind of device.", 32, "controller")]
     hardware: Hardware
@@ -186,6 +188,32 @@ class Device(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
+class Group(_Checked):
+    """A group of devices. A device may be in many groups."""
+
+    id: Annotated[str, _id("The id of the group", "classroom")]
+    name: Annotated[str, _text("What people call the group; no two groups share a name.", 64, "Classroom 101")]
+    description: Annotated[str, _text("What the group is for.", 256, "The controllers of room 101.", least=0)] = ""
+
+    @classmethod
+    def build(cls, data: Mapping[str, Any]) -> "Group":
+        """Make a group of its JSON form. Raises Invalid."""
+        return cls(**data)
+
+    def merge(self, changes: Mapping[str, Any]) -> "Group":
+        """Make this group with some fields changed. Raises Invalid."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership(_Checked):
+    """A device is in a group."""
+
+    device_id: Annotated[str, Device.RULES["id"]]
+    group_id: Annotated[str, Group.RULES["id"]]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """What to look for. None leaves a field out; the others must all fit, exactly, but `model`: see `matches`."""
 
@@ -197,10 +225,19 @@ class DeviceFilter:
     status: str | None = None
     mac: str | None = None
     ipv4: str | None = None
+    group_ids: frozenset[str] = frozenset()
+
+    # What devices may be sorted by, and how to read it from one.
+    SORTS: ClassVar[Mapping[str, Callable[[Device], str]]] = {
+        **{name: attrgetter(name) for name in ("id", "name", "type", "status")},
+        **{name: attrgetter(f"hardware.{name}") for name in ("model", "sn")},
+        **{name: attrgetter(f"software.{name}") for name in ("version", "last_update")},
+    }
 
     def matches(self, device: Device) -> bool:
         """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding);
-        `mac`, in any of its forms, and `ipv4` fit where one of the network interfaces has them."""
+        `mac`, in any of its forms, and `ipv4` fit where one of the network interfaces has them. Whether the device is
+        in all the groups of `group_ids` only a store can tell."""
         return (
             self.id in (None, device.id)
             and self.sn in (None, device.hardware.sn)
@@ -211,3 +248,20 @@ class DeviceFilter:
             and (self.mac is None or _plain_mac(self.mac) in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFilter:
+    """What groups to look for; as for devices, all that is given must fit."""
+
+    id: str | None = None
+    name: str | None = None
+    device_ids: frozenset[str] = frozenset()
+
+    SORTS: ClassVar[Mapping[str, Callable[[Group], str]]] = {
+        name: attrgetter(name) for name in ("id", "name", "description")
+    }
+
+    def matches(self, group: Group) -> bool:
+        """Whether the group fits. Whether all the devices of `device_ids` are in it only a store can tell."""
+        return self.id in (None, group.id) and self.name in (None, group.name)

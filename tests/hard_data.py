@@ -1,7 +1,7 @@
-"""Devices that are hard on a store: every one is valid."""
+"""Devices and groups that are hard on a store: every one is valid."""
 
-from devicesvc.dao.csv_format import HEADER, encode
-from devicesvc.model import MAX_NICS, Device, Hardware, Nic, Software
+from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.model import MAX_NICS, Device, Group, Hardware, Nic, Software
 from devicesvc.sample import DEVICES
 
 PLAIN = DEVICES[0]
@@ -32,9 +32,9 @@ def device(id: str = "hard", **changes: object) -> Device:
     )
 
 
-def content(devices):
-    """The CSV file that holds the devices, in this order."""
-    return HEADER + b"".join(map(encode, devices))
+def content(devices, format=FORMAT):
+    """The CSV file that holds the devices, or other items, in this order."""
+    return format.header + b"".join(map(format.encode, devices))
 
 
 HARD = {
@@ -55,4 +55,12 @@ HARD = {
         nic=tuple(Nic(f"eth{n}", f"00:00:00:00:00:{n:02x}", f"10.0.0.{n}") for n in range(MAX_NICS))
     ),
     "an id of letters and signs": device(id="A.b_c-9"),
+}
+
+HARD_GROUPS = {
+    "Chinese": Group("g", "一号教室", "管控制器"),
+    "quotes, commas and semicolons": Group("g", 'say "hi", twice', "a;b,c"),
+    "no description": Group("g", " ", ""),
+    "the longest fields": Group("g" * 64, "组" * 64, "述" * 256),
+    "what a spreadsheet takes for a formula": Group("g", "=1+1", '"'),
 }

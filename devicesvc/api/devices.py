@@ -18,7 +18,7 @@ class Devices(MethodView):
     @blp.operation("get_devices", 400, 413, 422)
     @blp.arguments(schemas.DeviceQuerySchema(), location="query")
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
-    def get(self, query: dict[str, str]) -> Response:
+    def get(self, query: dict[str, Any]) -> Response:
         """Find devices
 
         Without arguments: all devices. Each argument narrows the list; where nothing fits it is empty. The arguments

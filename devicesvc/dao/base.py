@@ -1,94 +1,206 @@
 """The contract of every store: what it answers, in which order, and which error it raises when.
 
-A store is a set of tables. `store.devices` reads what is durable now; every change goes through `store.write(op)`.
-tests/dao holds each promise below against each store.
+A store has three tables: devices, groups, and memberships, which say what device is in what group. `store.devices` and
+the like read what is durable now; every change goes through `store.write(op)`. tests/dao holds each promise below
+against each store.
 """
 
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from devicesvc.errors import NotFound
-from devicesvc.model import Device, DeviceFilter
+from devicesvc.errors import Conflict, NotFound
+from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 T = TypeVar("T")
+Item = TypeVar("Item", Device, Group)
+Filter = TypeVar("Filter", DeviceFilter, GroupFilter)
 
 
-class DeviceReader(ABC):
-    """Devices to read."""
+class Place(NamedTuple):
+    """A place in a sorted list: the value of the item there, in the field that the list is sorted by, and its id."""
+
+    value: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list to read, in which order.
+
+    sort: a name of the filter's SORTS. Values are compared by code point; those that are equal, always by ascending id.
+    after: only items that come after this place, whether or not there is an item in it. limit: at most so many items.
+    count: whether to count all that fit.
+    """
+
+    sort: str = "id"
+    descending: bool = False
+    after: Place | None = None
+    limit: int | None = None
+    count: bool = False
+
+
+class Page(NamedTuple, Generic[Item]):
+    """Part of a list. total: the number of all items that fit, before and after too; None where it was not asked for.
+    next: the place that the next page comes after; None where this is the last."""
+
+    items: list[Item]
+    total: int | None
+    next: Place | None
+
+
+def id_taken(item: Device | Group) -> Conflict:
+    """The refusal of an item whose id another has."""
+    return Conflict(f"There is a {_kind(type(item))} with the id {item.id!r} already.")
+
+
+def name_taken(group: Group, holder: str) -> Conflict:
+    """The refusal of a group whose name another has: the one with the id `holder`."""
+    return Conflict(
+        f"The name {group.name!r} is taken by the group with the id {holder!r}.",
+        {"name": f"must be unique; the group with the id {holder!r} has it"},
+    )
+
+
+def _kind(item: type[Device | Group]) -> str:
+    return item.__name__.lower()
+
+
+class Reader(ABC, Generic[Item, Filter]):
+    """Devices, or groups, to read."""
+
+    item: type[Item]
+    filter: type[Filter]
 
     @abstractmethod
-    def find(self, id: str) -> Device | None:
-        """Return the device, or None where there is none with this id."""
+    def find(self, id: str) -> Item | None:
+        """Return the item, or None where there is none with this id."""
 
     @abstractmethod
-    def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
-        """Return the devices that fit, by id in the order of code points; an empty list where none does."""
+    def page(self, where: Filter, window: Window) -> Page[Item]:
+        """Return the items that fit, as far as they are in the window."""
 
-    def get(self, id: str) -> Device:
-        """Return the device. Raises NotFound."""
-        device = self.find(id)
-        if not device:
-            raise NotFound("device", id)
-        return device
+    def get(self, id: str) -> Item:
+        """Return the item. Raises NotFound."""
+        item = self.find(id)
+        if not item:
+            raise NotFound(_kind(self.item), id)
+        return item
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Return those of the ids that no item has, each once, in the order given."""
+        return [id for id in dict.fromkeys(ids) if not self.find(id)]
+
+    def list(self, where: Filter | None = None) -> list[Item]:
+        """Return all items that fit, by id in the order of code points; an empty list where none does."""
+        return self.page(where or self.filter(), Window()).items
 
 
-class DeviceWriter(DeviceReader):
-    """Devices to read and change, inside one op: it reads its own changes, nobody else does before the op has ended."""
+class Writer(Reader[Item, Filter]):
+    """Devices, or groups, to read and change, inside one op: it reads its own changes, nobody else does before the op
+    has ended."""
 
     @abstractmethod
-    def add(self, device: Device) -> None:
-        """Add the device. Raises Conflict where its id is taken."""
+    def add(self, item: Item) -> None:
+        """Add the item. Raises Conflict where its id, or the name of a group, is taken."""
 
     @abstractmethod
-    def replace(self, device: Device) -> None:
-        """Put the device in the place of the one with its id. Raises NotFound."""
+    def replace(self, item: Item) -> None:
+        """Put the item in the place of the one with its id, whose memberships it keeps. Raises NotFound, and Conflict
+        where another group has the name."""
 
     @abstractmethod
     def remove(self, ids: Iterable[str]) -> list[str]:
-        """Remove the devices and return the ids really removed, each once, in the order given. Unknown ids are no
-        error."""
+        """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
+        Unknown ids are no error."""
 
-    def create(self, data: Mapping[str, Any]) -> Device:
-        """Add a device made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
-        Raises Invalid."""
+    def create(self, data: Mapping[str, Any]) -> Item:
+        """Add an item made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
+        Raises Invalid, Conflict."""
         while self.find(id := str(10**9 + secrets.randbelow(9 * 10**9))):
             pass
-        device = Device.build({"id": id, **data})
-        self.add(device)
-        return device
+        item = self.item.build({"id": id, **data})
+        self.add(item)
+        return item
 
-    def put(self, device: Device) -> bool:
-        """Put the device in the place of the one with its id, or add it. Return whether it is new."""
-        new = not self.find(device.id)
-        (self.add if new else self.replace)(device)
+    def put(self, item: Item) -> bool:
+        """Put the item in the place of the one with its id, or add it. Return whether it is new. Raises Conflict."""
+        new = not self.find(item.id)
+        (self.add if new else self.replace)(item)
         return new
 
-    def update(self, id: str, changes: Mapping[str, Any]) -> Device:
-        """Change some fields of a device (Device.merge) and return the whole device. Raises NotFound, Invalid."""
-        device = self.get(id).merge(changes)
-        self.replace(device)
-        return device
+    def update(self, id: str, changes: Mapping[str, Any]) -> Item:
+        """Change some fields of an item (`merge` in model.py) and return the whole. Raises NotFound, Invalid,
+        Conflict."""
+        item = self.get(id).merge(changes)
+        self.replace(item)
+        return item
+
+
+class MembershipReader(ABC):
+    """What device is in what group."""
+
+    @abstractmethod
+    def has(self, membership: Membership) -> bool:
+        """Whether the device is in the group."""
+
+    @abstractmethod
+    def list(self, *, device_id: str | None = None, group_id: str | None = None) -> list[Membership]:
+        """Return the memberships of a device, of a group, or all, by the ids of device and group in the order of code
+        points."""
+
+
+class MembershipWriter(MembershipReader):
+    """What device is in what group, to read and change inside one op."""
+
+    @abstractmethod
+    def add(self, memberships: Iterable[Membership]) -> list[Membership]:
+        """Add the memberships, and return those that were not there yet, each once, in the order given. Raises
+        NotFound where there is no such device or group."""
+
+    @abstractmethod
+    def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
+        """Remove the memberships, and return those that were there, each once, in the order given."""
 
 
 class Transaction(Protocol):
     """What an op gets: the tables as they are when it runs."""
 
     @property
-    def devices(self) -> DeviceWriter: ...
+    def devices(self) -> Writer[Device, DeviceFilter]: ...
+
+    @property
+    def groups(self) -> Writer[Group, GroupFilter]: ...
+
+    @property
+    def memberships(self) -> MembershipWriter: ...
 
 
 class Store(ABC):
     """Where a registry is kept. Safe to share between threads; several stores, also of several processes, may be open
-    on the same data. Close it when done; `with` does."""
+    on the same data. Close it when done; `with` does.
+
+    A table to read shows one state, the one that is durable when it is asked for; later changes leave it alone. To ask
+    for one raises StoreUnavailable where no state can be had.
+    """
 
     @property
     @abstractmethod
-    def devices(self) -> DeviceReader:
-        """The devices as they are durable now: one state, which later changes leave alone. Raises StoreUnavailable
-        where no state can be had."""
+    def devices(self) -> Reader[Device, DeviceFilter]:
+        """The devices."""
+
+    @property
+    @abstractmethod
+    def groups(self) -> Reader[Group, GroupFilter]:
+        """The groups."""
+
+    @property
+    @abstractmethod
+    def memberships(self) -> MembershipReader:
+        """What device is in what group."""
 
     @abstractmethod
     def write(self, op: Callable[[Transaction], T]) -> T:

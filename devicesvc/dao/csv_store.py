@@ -1,75 +1,80 @@
-"""The registry in a CSV file that a person can read with `cat`.
+"""The registry in CSV files that a person can read with `cat`: the devices in one, and beside it, once there are any,
+the groups and the memberships.
 
-The devices are in memory, each with its line of the file. A change goes to the committer, which joins the lines to the
-next version of the file, puts that in the place of the old one, and only then answers: at every moment the file is
-whole, and what was answered is on the disk. Each read looks first whether somebody else has changed the file.
+All is in memory, each item with its line of the file. A change goes to the committer, which joins the lines to the next
+version of each file that changes, puts those in the place of the old ones, and only then answers: at every moment the
+files are whole, and what was answered is on the disk. Each read looks first whether somebody else has changed a file.
+
+There is no journal. A crash between the renames of one commit, which nobody was told of, may leave the devices and
+groups of after it with the memberships of before: memberships whose device or group is gone do not count.
 """
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from devicesvc.dao import csv_format, durable_file
+from devicesvc.dao import csv_format, csv_lines, durable_file
 from devicesvc.dao.base import Store, T, Transaction
 from devicesvc.dao.committer import Committer, Waiting
-from devicesvc.dao.csv_devices import CsvDevices, CsvDeviceWriter
-from devicesvc.dao.csv_state import Changes, State
+from devicesvc.dao.csv_file import CsvFile
+from devicesvc.dao.csv_state import State
+from devicesvc.dao.csv_tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
 
-MAX_FAULTS = 20  # so many are named in a refusal; `devicesvc check` names all
-MAX_LOGGED = 10  # ids in a line of the log
 WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
 READER_PATIENCE = 1.0  # and a read, before it answers without
 
 log = logging.getLogger(__name__)
 
 
-class CsvTransaction:
-    """What an op gets."""
-
-    def __init__(self, state: State, changes: Changes) -> None:
-        self.devices = CsvDeviceWriter(state, changes)
-
-
 class CsvStore(Store):
-    """A registry in one CSV file.
+    """A registry in CSV files.
 
-    path: the file; where it is missing it is made, with the devices of `first`. Raises StoreUnavailable where the
-    folder cannot be written or the file breaks a rule.
+    path: that of the devices; where it is missing it is made, with the devices of `first`. Raises StoreUnavailable
+    where the folder cannot be written or a file breaks a rule.
     """
 
     def __init__(self, path: Path, first: Sequence[Device] = ()) -> None:
         self._path = path.resolve()  # a link stays a link: what it points to is replaced
         self._mutex = threading.Lock()  # held to change what follows; the lock on the file knows only processes
-        self._file = durable_file.Watch(self._path)
-        self._state = State.of({})
-        self._fault: str | None = f"{self._path} has not been read."  # while there is one, _state is the last good one
-        self._in_doubt = False  # what the file says may not be durable: the next op, whatever it is, writes it again
+        # Devices and groups before memberships: they are replaced in this order.
+        self._devices = CsvFile(self._path, csv_format.DEVICES)
+        self._groups = CsvFile(beside(self._path, "group"), csv_format.GROUPS)
+        self._memberships = CsvFile(beside(self._path, "device_group"), csv_format.MEMBERSHIPS)
+        self._files: tuple[CsvFile[Any], ...] = self._devices, self._groups, self._memberships
+        self._state = self._linked()  # the last good one
         self._committer = Committer(self._commit)
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
             raise StoreUnavailable(f"There is no folder {self._path.parent}: make it first, or give another path.")
         with self._locked():
-            durable_file.sweep([self._path])
+            durable_file.sweep([file.path for file in self._files])
             if not self._path.exists():
                 self._make(first)
             self._look()
-        if self._fault:
+        if fault := self._fault():
             self.close()
-            raise StoreUnavailable(self._fault)
+            raise StoreUnavailable(fault)
 
     @property
     def devices(self) -> CsvDevices:
-        if not self._file.is_current():
-            self._catch_up()
-        return CsvDevices(self._state)
+        state = self._current()
+        return CsvDevices(state.devices, state.memberships)
+
+    @property
+    def groups(self) -> CsvGroups:
+        state = self._current()
+        return CsvGroups(state.groups, state.memberships)
+
+    @property
+    def memberships(self) -> CsvMemberships:
+        return CsvMemberships(self._current().memberships)
 
     def write(self, op: Callable[[Transaction], T]) -> T:
         return cast(T, self._committer.run(op))
@@ -78,13 +83,14 @@ class CsvStore(Store):
         with self._locked():
             self._look()
             self._refuse_if_broken()
-            durable_file.prepare({self._path: [csv_format.HEADER]})[self._path].file.close()
+            durable_file.prepare({self._path: [csv_format.DEVICES.header]})[self._path].file.close()
             durable_file.sweep([self._path])
 
     def close(self) -> None:
         self._committer.close()
         with self._mutex:
-            self._file.see(None)
+            for file in self._files:
+                file.watch.see(None)
 
     def _commit(self, batch: Sequence[Waiting]) -> None:
         """Run the ops one after another, make what they changed durable together, and only then tell each its outcome.
@@ -95,133 +101,139 @@ class CsvStore(Store):
         with self._locked():
             self._look()
             self._refuse_if_broken()
-            changes: Changes = {}
+            transaction = CsvTransaction(self._state)
             for op, outcome in batch:
-                transaction = CsvTransaction(self._state, changes)
                 try:
-                    outcomes.append(partial(outcome.set_result, op(transaction)))
-                    changes = transaction.devices.changes
+                    outcomes.append(partial(outcome.set_result, transaction.run(op)))
                 except Exception as error:  # whatever it is, it belongs to the caller of this op alone
                     outcomes.append(partial(outcome.set_exception, error))
-            if changes or self._in_doubt:
-                self._replace(self._state.apply(changes))
+            after = transaction.state()
+            if after != self._state or any(file.in_doubt for file in self._files):
+                # First the memberships that do not count leave the file, lest an id that comes back revive one.
+                self._replace(self._state)
+                self._replace(after)
         for tell in outcomes:
             tell()
 
     def _replace(self, state: State) -> None:
-        """Put the next state into the file, and then in front of the readers."""
-        version = durable_file.prepare({self._path: [csv_format.HEADER, *state.content]})[self._path]
+        """Put the next state into the files that differ from it, and then in front of the readers."""
+        tables: dict[CsvFile[Any], Any] = {
+            file: table
+            for file, table in zip(self._files, state, strict=True)
+            if table is not file.table or (file.in_doubt and file.path.exists())
+        }
+        if not tables:
+            return
+        versions = durable_file.prepare({file.path: file.content(table) for file, table in tables.items()})
         try:
-            if not self._file.is_current():
-                durable_file.sweep([self._path])
+            if not self._is_current():
+                durable_file.sweep(versions)
                 raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
-            with self._file.expect(version):
-                self._in_doubt = True
-                durable_file.publish([self._path])
-                self._in_doubt = False
+            with ExitStack() as coming:
+                for file in tables:
+                    coming.enter_context(file.watch.expect(versions[file.path]))
+                    file.in_doubt = True
+                durable_file.publish(versions)
                 self._state = state
-                self._file.see(version)
+                for file, table in tables.items():
+                    file.in_doubt = False
+                    file.table = table
+                    file.watch.see(versions[file.path])
         except StoreUnavailable:
-            version.file.close()
+            for version in versions.values():
+                version.file.close()
             raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the file against every other thread and process."""
+        """Hold the files against every other thread and process."""
         with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE):
             yield
 
-    def _catch_up(self) -> None:
-        """Read what others have changed: between two commits, or as it stands where the lock cannot be had."""
-        with self._mutex:
-            try:
-                with durable_file.locked(self._path, READER_PATIENCE):
+    def _is_current(self) -> bool:
+        return all(file.watch.is_current() for file in self._files)
+
+    def _current(self) -> State:
+        """What is durable now: where others have changed a file, as it is between two commits, or, where the lock
+        cannot be had, as it stands."""
+        if not self._is_current():
+            with self._mutex:
+                try:
+                    with durable_file.locked(self._path, READER_PATIENCE):
+                        self._look()
+                except StoreUnavailable:
                     self._look()
-            except StoreUnavailable:
-                self._look()
+        return self._state
 
     def _look(self) -> None:
-        """Read the file where it is not the version that was seen last; of a broken one keep only the fault.
+        """Read the files that are not the versions that were seen last.
 
-        The version counts as seen only when its rows are in front of the readers: until then they come here and wait.
+        They count as seen only when what they say is in front of the readers: until then these come here and wait.
         """
-        if self._file.is_current():
+        if self._is_current():
             return
-        version, fault = None, None
-        try:
-            version = durable_file.Version(self._path.open("rb"))
-            self._settle(version)
-            with _no_garbage_collection():
-                table = csv_format.read(version.file, self._state.devices_by_line())
-        except OSError as error:
-            fault = f"{self._path} cannot be read: {error.strerror}."
-        else:
-            fault = _fault(self._path, table.faults)
-            if not fault:
-                before, self._state = self._state, State.of(table.rows)
-                log.info("Read %s: %d devices%s", self._path, len(table.rows), _difference(before, self._state))
-        if fault and fault != self._fault:
-            log.error("%s", fault)
-        self._fault = fault
-        self._file.see(version)
+        versions = {file: file.read() for file in self._files if not file.watch.is_current()}
+        if not self._fault():
+            self._state = self._linked()
+        for file, version in versions.items():
+            file.watch.see(version)
 
-    def _settle(self, version: durable_file.Version) -> None:
-        """Show readers nothing that a power cut could take back: whoever wrote this version may not have synced it."""
-        try:
-            durable_file.settle(self._path, version)
-        except OSError as error:
-            self._in_doubt = True
-            log.error("%s was changed, but cannot be synced: %s.", self._path, error.strerror)
+    def _linked(self) -> State:
+        """The state that the files tell of."""
+        devices, groups, memberships = self._devices.table, self._groups.table, self._memberships.table
+        loose = [
+            key for key, each in memberships.items() if not (devices.get(each.device_id) and groups.get(each.group_id))
+        ]
+        if loose:
+            log.warning(
+                "%s: %d memberships, the first of them %s, name a device or group that is not there:"
+                " they do not count, and the next change leaves them out.",
+                *(self._memberships.path, len(loose), loose[0]),
+            )
+        return State(devices, groups, memberships.apply(dict.fromkeys(loose)))
 
     def _make(self, first: Sequence[Device]) -> None:
-        content = [csv_format.HEADER, *map(csv_format.encode, first)]
+        for file in (self._groups, self._memberships):
+            if file.path.exists():
+                words = f"{self._path} is missing, but {file.path} is there"
+                raise StoreUnavailable(f"{words}: put the first one back, or move the other away.")
+        content = [csv_format.DEVICES.header, *map(csv_format.DEVICES.encode, first)]
         durable_file.prepare({self._path: content})[self._path].file.close()
         durable_file.publish([self._path])
         ids = ", ".join(device.id for device in first)
         log.info("Made %s with %d sample devices: %s", self._path, len(first), ids)
 
+    def _fault(self) -> str | None:
+        """What is wrong with the files now."""
+        return " ".join(file.fault for file in self._files if file.fault) or None
+
     def _refuse_if_broken(self) -> None:
-        if self._fault:
-            raise StoreUnavailable(f"{self._fault} It is left as it is until that is mended.")
+        if fault := self._fault():
+            raise StoreUnavailable(f"{fault} It is left as it is until that is mended.")
+
+
+def beside(devices: Path, what: str) -> Path:
+    """The file of groups or memberships that belongs to a file of devices: device.csv has group.csv, fleet.csv has
+    fleet.group.csv, so that two registries in one folder never share one."""
+    if devices.name == "device.csv":
+        return devices.with_name(f"{what}.csv")
+    if devices.suffix == ".csv":
+        return devices.with_suffix(f".{what}.csv")
+    return devices.with_name(f"{devices.name}.{what}")
 
 
 def check(path: Path) -> list[str]:
-    """Every fault of a file, by line and column. Raises StoreUnavailable where it cannot be read."""
+    """Every fault of the files, by file, line and column. Raises StoreUnavailable where one cannot be read."""
+    faults = _faults(path, csv_format.DEVICES)
+    for what, format in (("group", csv_format.GROUPS), ("device_group", csv_format.MEMBERSHIPS)):
+        if (other := beside(path.resolve(), what)).exists():
+            faults += _faults(other, format)
+    return faults
+
+
+def _faults(path: Path, format: csv_lines.Format[Any]) -> list[str]:
     try:
         with path.open("rb") as file:
-            return [str(fault) for fault in csv_format.read(file, {}).faults]
+            return [f"{path}, {fault}" for fault in format.read(file, {}).faults]
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be read: {error.strerror}.") from error
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """A large file makes a million objects and no garbage: to look for some took half the time of reading it."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _fault(path: Path, faults: Sequence[csv_format.Fault]) -> str | None:
-    if not faults:
-        return None
-    more = f"; and {len(faults) - MAX_FAULTS} more, which devicesvc check names" if len(faults) > MAX_FAULTS else ""
-    return f"{path} breaks a rule: {'; '.join(map(str, faults[:MAX_FAULTS]))}{more}."
-
-
-def _difference(before: State, after: State) -> str:
-    """What has come, gone and changed, for the log; nothing where there was nothing before."""
-    old, new = before.lines(), after.lines()
-    if not old:
-        return ""
-    came, went = new.keys() - old.keys(), old.keys() - new.keys()
-    changed = {id for id in new.keys() & old.keys() if new[id] != old[id]}
-    return "".join(
-        f"; {verb} {len(ids)}: {', '.join(sorted(ids)[:MAX_LOGGED])}{', ...' if len(ids) > MAX_LOGGED else ''}"
-        for verb, ids in (("came", came), ("went", went), ("changed", changed))
-        if ids
-    )

@@ -94,7 +94,7 @@ def publish(versions: Collection[Path]) -> None:
     except OSError as error:
         sweep(versions)
         if renamed:
-            words = f"The outcome is unknown: {path} was replaced, but the folder cannot be synced: {error.strerror}."
+            words = f"The outcome is unknown: {next(iter(versions))} was replaced, but then: {error.strerror}."
             raise StoreUnavailable(words) from error
         raise StoreUnavailable(_refusal(versions, error)) from error
 

@@ -11,12 +11,13 @@ import pytest
 
 from devicesvc.dao import csv_format, csv_store, durable_file, open_store
 from devicesvc.dao.committer import Waiting
-from devicesvc.dao.csv_format import encode
+from devicesvc.dao.csv_lines import Format
 from devicesvc.errors import Conflict, StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
+encode = csv_format.DEVICES.encode
 
 
 @pytest.fixture
@@ -144,8 +145,8 @@ class TestVersions:
 
     def test_a_reload_looks_only_at_the_lines_that_changed(self, store, path, monkeypatch):
         looked_at = []
-        real = csv_format._device
-        monkeypatch.setattr(csv_format, "_device", lambda header, row: looked_at.append(row[0]) or real(header, row))
+        real = csv_format.DEVICES._item
+        monkeypatch.setattr(csv_format.DEVICES, "_item", lambda cells: looked_at.append(cells["id"]) or real(cells))
         path.write_bytes(path.read_bytes().replace(b"meter-adapter", b"METER-adapter"))
         assert store.devices.get("3635138853").name == "METER-adapter"
         assert looked_at == ["3635138853"]
@@ -173,16 +174,16 @@ def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is
 
 def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(store, path, monkeypatch):
     in_between, go_on = threading.Event(), threading.Event()
-    real = csv_format.read
+    real = Format.read
 
-    def read(file, known):
+    def read(format, file, known):
         in_between.set()
         assert go_on.wait(10)
-        return real(file, known)
+        return real(format, file, known)
 
     with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:
         other.write(add(device("1")))
-        monkeypatch.setattr(csv_format, "read", read)
+        monkeypatch.setattr(Format, "read", read)
         first = pool.submit(lambda: store.devices.get("1"))
         assert in_between.wait(10)
         second = pool.submit(lambda: store.devices.get("1"))

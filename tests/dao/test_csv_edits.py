@@ -5,12 +5,13 @@ import resource
 import pytest
 
 from devicesvc.dao import open_store
-from devicesvc.dao.csv_format import HEADER, encode
+from devicesvc.dao.csv_format import DEVICES as FORMAT
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
+HEADER, encode = FORMAT.header, FORMAT.encode
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_the_log_says_which_rows_came_went_and_changed(store, path, caplog):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], lines[1].replace(b"online", b"absent"), *lines[3:], encode(device("new"))]))
     store.devices.list()
-    assert caplog.messages == [f"Read {path}: 5 devices; came 1: new; went 1: 5661391086; changed 1: 4322159209"]
+    assert caplog.messages == [f"Read {path}: 5 rows; came 1: new; went 1: 5661391086; changed 1: 4322159209"]
 
 
 class TestHostileFiles:

@@ -5,11 +5,12 @@ import io
 
 import pytest
 
-from devicesvc.dao.csv_format import HEADER, encode, read
+from devicesvc.dao.csv_format import DEVICES as FORMAT
 from devicesvc.errors import Invalid
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD, device
 
+HEADER, encode, read = FORMAT.header, FORMAT.encode, FORMAT.read
 GOOD = HEADER + b"".join(map(encode, DEVICES))
 
 
@@ -44,15 +45,15 @@ def file(*rows):
 def decode(data):
     table = read(io.BytesIO(data), {})
     assert table.faults == []
-    assert all(row.line == encode(row.device) for row in table.rows.values())
-    return {id: row.device for id, row in table.rows.items()}
+    assert all(row.line == encode(row.item) for row in table.rows.values())
+    return {id: row.item for id, row in table.rows.items()}
 
 
 def faults(data):
     """The rule that each place breaks."""
     found = read(io.BytesIO(data), {}).faults
     assert found
-    return {f"line {fault.line}{fault.column and f', column {fault.column}'}": fault.rule for fault in found}
+    return {fault.place: fault.rule for fault in found}
 
 
 def test_the_header_is_the_one_of_the_design():

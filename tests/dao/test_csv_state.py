@@ -2,35 +2,36 @@
 
 import random
 
-from devicesvc.dao.csv_format import Row, encode
-from devicesvc.dao.csv_state import BLOCK, State
+from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.dao.csv_lines import Row
+from devicesvc.dao.csv_state import BLOCK, FEW, Draft, Table
 from tests.hard_data import device
 
 
 def row(id, sn="s"):
     each = device(id, hardware_sn=sn)
-    return Row(each, encode(each))
+    return Row(each, FORMAT.encode(each))
 
 
 def check(state, rows):
     """The state says in every way that these are the rows, in this order of the file."""
     assert list(state.lines().items()) == [(id, each.line) for id, each in rows.items()]
     assert b"".join(state.content) == b"".join(each.line for each in rows.values())
-    assert state.ids == sorted(rows)
-    assert all(state.get(id) == each.device for id, each in rows.items())
-    assert state.devices_by_line() == {each.line: each.device for each in rows.values()}
+    assert state.keys == sorted(rows)
+    assert all(state.get(id) == each.item for id, each in rows.items())
+    assert state.items_by_line() == {each.line: each.item for each in rows.values()}
     for sn in ("s", "t", "nobody's"):
-        assert sorted(state.with_sn(sn)) == sorted(id for id, each in rows.items() if each.device.hardware.sn == sn)
+        assert sorted(state.having("sn", sn)) == sorted(id for id, each in rows.items() if each.item.hardware.sn == sn)
 
 
 def test_an_empty_state():
-    check(State.of({}), {})
-    assert State.of({}).get("x") is None
+    check(Table.of(FORMAT, {}), {})
+    assert Table.of(FORMAT, {}).get("x") is None
 
 
 def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_state_is_left_alone():
     rows = {str(number): row(str(number)) for number in range(BLOCK * 2 + 3)}
-    before = State.of(rows)
+    before = Table.of(FORMAT, rows)
     changes = {"0": row("0", "t"), "new": row("new"), str(BLOCK): None, "never": None, "5": None}
     after = before.apply(changes)
     check(before, rows)
@@ -39,12 +40,12 @@ def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_state_i
 
 
 def test_a_row_that_was_removed_comes_back_as_the_last():
-    state = State.of({"a": row("a"), "b": row("b")}).apply({"a": None})
+    state = Table.of(FORMAT, {"a": row("a"), "b": row("b")}).apply({"a": None})
     check(state.apply({"a": row("a", "t")}), {"b": row("b"), "a": row("a", "t")})
 
 
 def test_blocks_stay_small_as_the_file_grows():
-    state = State.of({})
+    state = Table.of(FORMAT, {})
     for number in range(3 * BLOCK):
         state = state.apply({str(number): row(str(number))})
     assert len(state.content) == 3
@@ -52,14 +53,14 @@ def test_blocks_stay_small_as_the_file_grows():
 
 def test_a_serial_number_that_all_share_is_no_burden():
     """Where each row copied the ids of those before it, this would take minutes."""
-    one = row("x").device
+    one = row("x").item
     rows = {str(number): Row(one, b"") for number in range(100_000)}
-    assert State.of(rows).with_sn("s") == tuple(rows)
+    assert Table.of(FORMAT, rows).having("sn", "s") == tuple(rows)
 
 
 def test_any_changes_one_after_another_end_where_a_dict_does():
     chance = random.Random(7)
-    rows, state = {}, State.of({})
+    rows, state = {}, Table.of(FORMAT, {})
     for _ in range(300):
         changes = {}
         for id in chance.choices("abcdefgh", k=chance.randrange(4)):

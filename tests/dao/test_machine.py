@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from devicesvc.dao import open_store
-from devicesvc.dao.csv_format import HEADER, encode
 from devicesvc.errors import Conflict, NotFound, StoreUnavailable
 from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
+from tests.hard_data import content
 
 LONG = "DEVICESVC_TEST_LONG" in os.environ
 
@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def content(self):
-        return HEADER + b"".join(map(encode, self.model.values()))
+        return content(self.model.values())
 
     def edit(self, data, renaming):
         """Change the file as an editor does, in place or by renaming; the time goes on, as it does for a person."""

@@ -1,0 +1,241 @@
+"""The files of groups and memberships, beside that of the devices."""
+
+import errno
+import os
+
+import pytest
+
+from devicesvc.dao import check_store, durable_file, open_store
+from devicesvc.dao.csv_format import GROUPS, MEMBERSHIPS
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Group, Membership
+from devicesvc.sample import DEVICES
+from tests.hard_data import content, device
+
+ONE, TWO = DEVICES[0].id, DEVICES[1].id
+A, B = Group("a", "Übung, Raum 1"), Group("b", "beta", "the second")
+
+
+@pytest.fixture
+def group_path(tmp_path):
+    return tmp_path / "group.csv"
+
+
+@pytest.fixture
+def member_path(tmp_path):
+    return tmp_path / "device_group.csv"
+
+
+@pytest.fixture
+def store(csv_store):
+    """A store with two groups: the first device is in both, the second in a."""
+
+    def op(to):
+        to.groups.add(B)
+        to.groups.add(A)
+        to.memberships.add([Membership(ONE, "b"), Membership(ONE, "a"), Membership(TWO, "a")])
+
+    csv_store.write(op)
+    return csv_store
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+class TestFiles:
+    def test_each_is_made_when_it_is_first_needed(self, csv_store, tmp_path):
+        assert names(tmp_path) == ["device.csv"]
+        csv_store.write(lambda to: to.groups.add(A))
+        assert names(tmp_path) == ["device.csv", "group.csv"]
+        csv_store.write(lambda to: to.memberships.add([Membership(ONE, "a")]))
+        assert names(tmp_path) == ["device.csv", "device_group.csv", "group.csv"]
+
+    def test_they_say_at_once_what_the_api_says_the_new_rows_last(self, store, path, group_path, member_path):
+        assert group_path.read_text("utf-8") == 'id,name,description\nb,beta,the second\na,"Übung, Raum 1",\n'
+        assert member_path.read_text("utf-8") == f"device_id,group_id\n{ONE},b\n{ONE},a\n{TWO},a\n"
+        store.write(lambda to: to.devices.remove([ONE]))
+        assert path.read_bytes() == content(DEVICES[1:])
+        assert member_path.read_text("utf-8") == f"device_id,group_id\n{TWO},a\n"
+        store.write(lambda to: to.groups.remove(["a", "b"]))
+        assert group_path.read_text("utf-8") == "id,name,description\n"
+        assert member_path.read_text("utf-8") == "device_id,group_id\n"
+
+    def test_only_those_that_change_are_written(self, store, path, group_path, member_path):
+        before = [each.stat() for each in (path, group_path)]
+        store.write(lambda to: to.memberships.remove([Membership(ONE, "a")]))
+        assert [each.stat() for each in (path, group_path)] == before
+        before = member_path.stat()
+        store.write(lambda to: to.devices.add(device("1")))
+        assert member_path.stat() == before
+
+    @pytest.mark.parametrize(
+        ("name", "others"),
+        [
+            ("fleet.csv", ["fleet.device_group.csv", "fleet.group.csv"]),
+            ("a.b.csv", ["a.b.device_group.csv", "a.b.group.csv"]),
+            ("fleet", ["fleet.device_group", "fleet.group"]),
+            ("device.txt", ["device.txt.device_group", "device.txt.group"]),
+        ],
+    )
+    def test_a_registry_of_another_name_has_files_of_its_own(self, tmp_path, name, others):
+        with open_store(str(tmp_path / name), DEVICES) as store:
+            store.write(lambda to: (to.groups.add(A), to.memberships.add([Membership(ONE, "a")])))
+        assert names(tmp_path) == sorted([name, *others])
+
+    def test_behind_a_link_they_lie_beside_the_file_itself(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        link = tmp_path / "device.csv"
+        link.symlink_to(tmp_path / "real" / "device.csv")
+        with open_store(str(link), DEVICES) as store:
+            store.write(lambda to: to.groups.add(A))
+        assert names(tmp_path / "real") == ["device.csv", "group.csv"]
+
+    def test_the_devices_alone_are_missing_so_no_samples_are_put_in_their_place(self, store, path, group_path):
+        store.close()
+        path.unlink()
+        with pytest.raises(StoreUnavailable, match=r"device\.csv is missing, but .*group\.csv is there: put the first"):
+            open_store(str(path), DEVICES)
+        assert not path.exists()
+        assert group_path.exists()
+
+
+class TestEdits:
+    def test_each_is_taken_in(self, store, group_path, member_path):
+        group_path.write_bytes(content([B], GROUPS))
+        assert store.groups.list() == [B]
+        assert store.memberships.list() == [Membership(ONE, "b")]
+        group_path.write_bytes(content([Group("c", "gamma"), A, B], GROUPS))
+        member_path.write_bytes(content([Membership(TWO, "c")], MEMBERSHIPS))
+        assert [each.id for each in store.groups.list()] == ["a", "b", "c"]
+        assert store.memberships.list() == [Membership(TWO, "c")]
+
+    def test_files_that_a_person_makes_are_taken_in(self, csv_store, group_path, member_path):
+        group_path.write_bytes(content([A], GROUPS))
+        member_path.write_bytes(content([Membership(ONE, "a")], MEMBERSHIPS))
+        assert csv_store.memberships.list(group_id="a") == [Membership(ONE, "a")]
+
+    @pytest.mark.parametrize(
+        ("name", "broken", "words"),
+        [
+            ("group.csv", "id,name,description\na,x,\na,y,\n", r"group\.csv breaks a rule: line 3, column id: must be"),
+            ("group.csv", "id,name,description\na,x,\nb,x,\n", "line 3, column name: must be unique; 'x' is on line 2"),
+            ("group.csv", "id,name,description\na,,\n", "line 2, column name: must be 1 to 64 characters"),
+            ("group.csv", "", "the file is empty"),
+            ("device_group.csv", "device_id,group_id\na b,a\n", "line 2, column device_id: must be 1 to 64 letters"),
+            ("device_group.csv", "device_id,group_id\na,b\na,b\n", "must be unique; 'a,b' is on line 2 too"),
+            ("device_group.csv", "device_id,group_id\na,b", "must end with a newline"),
+        ],
+    )
+    def test_a_broken_one_stops_writes_but_no_reads_until_it_is_mended(self, store, path, name, broken, words):
+        file = path.with_name(name)
+        good, before = file.read_bytes(), (store.devices.list(), store.groups.list(), store.memberships.list())
+        file.write_text(broken, "utf-8")
+        assert (store.devices.list(), store.groups.list(), store.memberships.list()) == before
+        with pytest.raises(StoreUnavailable, match=words):
+            store.write(lambda to: to.devices.add(device("1")))
+        assert file.read_text("utf-8") == broken
+        with pytest.raises(StoreUnavailable, match=words):
+            open_store(str(path))
+        assert words.split(": ")[-1].split(";")[0] in check_store(str(path))[0]
+        file.write_bytes(good)
+        store.write(lambda to: to.devices.add(device("1")))
+        assert store.memberships.list() == before[2]
+
+    def test_what_is_edited_while_another_is_broken_is_seen_when_that_is_mended(self, store, path, group_path):
+        good = group_path.read_bytes()
+        group_path.write_bytes(b"junk\n")
+        store.devices.list()
+        path.write_bytes(content(DEVICES[:1]))
+        assert len(store.devices.list()) == 5
+        group_path.write_bytes(good)
+        assert store.devices.list() == [DEVICES[0]]
+
+    @pytest.mark.parametrize("name", ["group.csv", "device_group.csv"])
+    def test_one_that_is_gone_stops_writes_until_it_is_back(self, store, path, name):
+        file = path.with_name(name)
+        good = file.read_bytes()
+        file.unlink()
+        assert len(store.groups.list()) == 2
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=rf"{name} cannot be read: No such file"):
+                store.write(lambda to: to.groups.update("a", {"name": "new"}))
+            path.touch()  # so that all are looked at again
+        assert not file.exists()
+        file.write_bytes(good)
+        store.write(lambda to: to.groups.update("a", {"name": "new"}))
+        assert len(store.memberships.list()) == 3
+
+    def test_two_faults_are_both_named(self, store, group_path, member_path):
+        group_path.write_bytes(b"junk\n")
+        member_path.write_bytes(b"junk\n")
+        with pytest.raises(StoreUnavailable, match=r"/group\.csv breaks a rule.*device_group\.csv breaks a rule"):
+            store.ping()
+
+
+class TestLooseMemberships:
+    """Their device or group is gone: an edit by hand, or a crash between the renames of one change."""
+
+    LOOSE = (Membership("gone", "a"), Membership(ONE, "gone"))
+
+    @pytest.fixture
+    def path(self, path, member_path, group_path):
+        path.write_bytes(content(DEVICES))
+        group_path.write_bytes(content([A], GROUPS))
+        member_path.write_bytes(content([self.LOOSE[0], Membership(ONE, "a"), self.LOOSE[1]], MEMBERSHIPS))
+        return path
+
+    def test_they_are_not_shown_and_the_log_says_so(self, path, member_path, caplog):
+        before = member_path.read_bytes()
+        with open_store(str(path)) as store:
+            assert store.memberships.list() == [Membership(ONE, "a")]
+        assert f"{member_path}: 2 memberships, the first of them gone,a, name a device or group" in caplog.text
+        assert member_path.read_bytes() == before
+
+    def test_the_next_change_leaves_them_out_whatever_it_is(self, path, member_path, caplog):
+        with open_store(str(path)) as store:
+            store.write(lambda to: to.devices.update(ONE, {"name": "new"}))
+        assert member_path.read_bytes() == content([Membership(ONE, "a")], MEMBERSHIPS)
+
+    def test_they_count_again_when_an_edit_brings_back_what_they_name(self, path, caplog):
+        with open_store(str(path)) as store:
+            path.write_bytes(content([*DEVICES, device("gone")]))
+            assert Membership("gone", "a") in store.memberships.list()
+
+    def test_an_id_that_comes_back_by_a_change_revives_none_not_even_if_that_is_interrupted(
+        self, path, monkeypatch, caplog
+    ):
+        real = os.replace
+
+        def replace(source, target, **options):
+            if monkeypatch.done:
+                raise OSError(errno.EIO, "Input/output error")
+            monkeypatch.done = str(target).endswith("device.csv")
+            real(source, target, **options)
+
+        monkeypatch.done = False
+        with open_store(str(path)) as store:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "replace", replace)
+                op = lambda to: (to.devices.add(device("gone")), to.memberships.add([Membership(DEVICES[1].id, "a")]))  # noqa: E731
+                with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
+                    store.write(op)
+            assert store.devices.get("gone")
+            assert store.memberships.list() == [Membership(ONE, "a")]
+        with open_store(str(path)) as again:
+            assert again.memberships.list() == [Membership(ONE, "a")]
+
+
+def test_a_crash_between_two_renames_leaves_a_registry_in_order(store, path, monkeypatch, caplog):
+    """The device is gone, its memberships are not: they do not count, and the next change takes them away."""
+    real = durable_file.publish
+    monkeypatch.setattr(durable_file, "publish", lambda files: real(list(files)[:1]))
+    store.write(lambda to: to.devices.remove([ONE]))
+    monkeypatch.undo()
+    store.close()
+    with open_store(str(path)) as again:
+        assert again.memberships.list() == [Membership(TWO, "a")]
+        again.write(lambda to: to.devices.add(device(ONE)))
+        assert again.memberships.list() == [Membership(TWO, "a")]
+    with open_store(str(path)) as again:
+        assert again.memberships.list() == [Membership(TWO, "a")]
