@@ -15,10 +15,7 @@ class RegistryError(Exception):
 
 
 class NotFound(RegistryError):
-    """There is no item with this id."""
-
-    def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"There is no {kind} with the id {id!r}.")
+    """There is no such item."""
 
 
 class Conflict(RegistryError):

@@ -2,13 +2,13 @@
 
 from flask import Flask, Response
 
-from devicesvc.api import auth, devices, docs, errors, health
+from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
 from devicesvc.tokens import Tokens
 
 # The order of the documentation. A new resource is one module with a `blp`, named here.
-RESOURCES = (devices, health)
+RESOURCES = (devices, bulk, groups, memberships, health)
 
 
 def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> None:

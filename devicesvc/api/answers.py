@@ -1,5 +1,6 @@
 """How views reach the store, and the shape of what they answer when all is well."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import orjson
@@ -13,8 +14,7 @@ def store() -> Store:
     return cast(Store, current_app.extensions["devicesvc.store"])
 
 
-def ok(message: str, *, status: int = 200, location: str | None = None, **members: object) -> Response:
+def ok(message: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **members: object) -> Response:
     """Answer {status, message, ...members} as JSON; a member may hold the dataclasses of model.py."""
     body = orjson.dumps({"status": status, "message": message, **members}, option=orjson.OPT_APPEND_NEWLINE)
-    headers = {"Location": location} if location else {}
     return Response(body, status, headers, mimetype="application/json")

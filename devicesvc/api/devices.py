@@ -1,46 +1,51 @@
-"""/v1/devices: the devices, as the lab calls them."""
+"""/v1/devices: the devices, as the lab calls them, and one of them by its id."""
 
+from operator import attrgetter
 from typing import Any
 
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, schemas
-from devicesvc.api.answers import ok, store
-from devicesvc.api.smorest import Blueprint
+from devicesvc.api import csv_body, examples, schemas
+from devicesvc.api.items import Items
+from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
+from devicesvc.dao.base import Window
 from devicesvc.model import Device, DeviceFilter
 
 blp = Blueprint("devices", __name__, url_prefix="/v1/devices", description="Find, add, change and delete devices.")
+devices = Items(Device, attrgetter("devices"))
 
 
 @blp.route("")
 class Devices(MethodView):
     @blp.operation("get_devices", 400, 413, 422)
-    @blp.arguments(schemas.DeviceQuerySchema(), location="query")
+    @blp.arguments(schemas.DeviceQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
-    def get(self, query: dict[str, Any]) -> Response:
+    @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
+    def get(self, where: DeviceFilter, window: Window) -> Response:
         """Find devices
 
-        Without arguments: all devices. Each argument narrows the list; where nothing fits it is empty. The arguments
-        may also come as a JSON object in the request body.
+        Without arguments: all devices, at most 1000 in an answer. Each argument narrows the list; where nothing fits it
+        is empty. The arguments may also come as a JSON object in the request body.
+
+        With the header `Accept: text/csv` the answer is a CSV file, of all that fit unless a limit is given, which
+        `POST /v1/devices/import` takes.
         """
-        found = store().devices.list(DeviceFilter(**query))
-        return ok(f"devices found: {len(found)}", data=found)
+        return csv_body.answer(where, window) if csv_body.is_wanted() else devices.find(where, window)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)
-    @blp.response(201, schemas.NewDeviceAnswerSchema(), description="The new id.", example=examples.ADDED)
+    @blp.response(201, schemas.NewIdAnswerSchema(), description="The new id.", example=examples.ADDED, headers=LOCATION)
     def post(self, data: dict[str, Any]) -> Response:
         """Add a device
 
         The service makes the id: ten random digits. Sent twice, the same body makes two devices. The header Location
         is the path of the new device.
         """
-        device = store().write(lambda to: to.devices.create(data))
-        return ok("device added", status=201, location=f"/v1/devices/{device.id}", data=device.id)
+        return devices.create(data)
 
     @blp.operation("update_devices", 400, 404, 413, 415, 422)
-    @blp.arguments(schemas.DevicePatchSchema(), example=examples.CHANGE)
+    @blp.arguments(schemas.DeviceChangeSchema(), example=examples.CHANGE)
     @blp.response(200, schemas.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED)
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a device
@@ -48,41 +53,59 @@ class Devices(MethodView):
         Only what is given changes: half of `hardware` or `software` leaves the other half alone, `nic` replaces the
         whole list.
         """
-        id = changes.pop("id")
-        device = store().write(lambda to: to.devices.update(id, changes))
-        return ok("device changed", data=device)
+        return devices.update(changes.pop("id"), changes)
 
     @blp.operation("delete_devices", 400, 413, 422)
-    @blp.arguments(schemas.IdsSchema(), location="query")
+    @blp.arguments(schemas.DeviceIdsSchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED)
-    def delete(self, query: dict[str, list[str]]) -> Response:
+    def delete(self, ids: list[str]) -> Response:
         """Delete devices
 
-        Answers with the ids really deleted; an unknown id is no error. The ids may also come as a JSON object in the
-        request body.
+        Answers with the ids really deleted; an unknown id is no error. Their memberships go with them, the groups stay.
+        The ids may also come as a JSON object in the request body.
         """
-        ids = store().write(lambda to: to.devices.remove(query["ids"]))
-        return ok(f"devices deleted: {len(ids)}", ids=ids)
+        return devices.remove(ids)
 
 
 @blp.route("/<id>", parameters=[examples.DEVICE_ID])
 class DeviceItem(MethodView):
-    @blp.operation("get_device", 404)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE)
+    @blp.operation("get_device", 404, conditional=True)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="It.", example=examples.FOUND_ONE, headers=ETAG)
+    @blp.alt_response(304, description="It is still the version that If-None-Match names.")
     def get(self, id: str) -> Response:
-        """Get one device"""
-        return ok("device found", data=store().devices.get(id))
+        """Get one device
 
-    @blp.operation("put_device", 400, 413, 415, 422)
-    @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED_ONE)
+        The header ETag names this version of the device: send it back in If-Match to change this version and no other.
+        """
+        return devices.get_one(id)
+
+    @blp.operation("put_device", 400, 413, 415, 422, conditional=True)
+    @blp.arguments(schemas.DeviceItemSchema(), example=examples.ADD)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED, headers=ETAG)
     @blp.alt_response(201, schema=schemas.DeviceAnswerSchema(), description="Added.", example=examples.ADDED_ONE)
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add or replace a device
 
         The id is yours to choose. Sent twice, the same call leaves one device: a retry is safe.
         """
-        device = Device.build({"id": id, **data})
-        if store().write(lambda to: to.devices.put(device)):
-            return ok("device added", status=201, location=f"/v1/devices/{id}", data=device)
-        return ok("device replaced", data=device)
+        return devices.put_one(id, data)
+
+    @blp.operation("patch_device", 400, 404, 413, 415, 422, conditional=True)
+    @blp.arguments(schemas.DevicePatchSchema(), example=examples.PATCH)
+    @blp.response(200, schemas.DeviceAnswerSchema(), description="It, whole.", example=examples.CHANGED, headers=ETAG)
+    def patch(self, changes: dict[str, Any], id: str) -> Response:
+        """Change one device
+
+        A JSON Merge Patch (RFC 7396): only what is given changes, `nic` replaces the whole list, and no field of a
+        device may be removed with null.
+        """
+        return devices.patch_one(id, changes)
+
+    @blp.operation("delete_device", 404, conditional=True)
+    @blp.response(200, schemas.IdsAnswerSchema(), description="Deleted.", example=examples.DELETED_ONE)
+    def delete(self, id: str) -> Response:
+        """Delete one device
+
+        Its memberships go with it, the groups stay.
+        """
+        return devices.remove_one(id)

@@ -16,9 +16,10 @@ REFUSALS = {
     401: "Tokens are configured, and the request has no valid one.",
     403: "The token may read, but not write.",
     404: "There is no such item.",
-    409: "The change contradicts what is stored.",
-    413: "The body is larger than 8 MiB.",
-    415: "The body is not declared as JSON (Content-Type: application/json).",
+    409: "The change contradicts what is stored: a name or an id is taken.",
+    412: "The item is not in the version that If-Match or If-None-Match demand.",
+    413: "The body is too large: over 8 MiB, or 64 MiB of CSV.",
+    415: "The body is not declared as what it must be, by its Content-Type.",
     422: "A value breaks a rule; `errors` names each.",
     500: "The service failed; its log says why.",
     503: "The store cannot be read or written now; nothing was changed unless the text says so.",
@@ -49,10 +50,9 @@ def init_app(app: Flask) -> None:
 
 
 def _registry(error: RegistryError) -> Response:
-    errors = error.errors if isinstance(error, Invalid) else {}
     status = _STATUS[type(error)]
     headers = {"Retry-After": _RETRY_SECONDS} if status == 503 else {}
-    return _problem(status, str(error), errors, headers)
+    return _problem(status, str(error), error.errors, headers)
 
 
 def _http(error: HTTPException) -> Response:
@@ -61,7 +61,8 @@ def _http(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     if "Allow" in headers:
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    errors = dict(_places(getattr(error, "data", {}).get("messages", {})))
+    located = getattr(error, "data", {}).get("messages", {})  # webargs: by the location that the arguments are in
+    errors = {place: rule for messages in located.values() for place, rule in places(messages)}
     if errors:
         return _problem(status, _sentence(errors), errors, headers)
     details = {
@@ -87,11 +88,11 @@ def _sentence(errors: Mapping[str, str]) -> str:
     return "; ".join(f"{place} {rule}" for place, rule in errors.items()) + "."
 
 
-def _places(messages: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Flatten marshmallow's nested messages, under the location that webargs adds, to (place, rule)."""
-    for key, value in messages.items():
-        here = path if key == "_schema" else (*path, str(key))
-        if isinstance(value, Mapping):
-            yield from _places(value, here)
-        else:
-            yield ".".join(here[1:]) or "the body", "; ".join(map(str, value if isinstance(value, list) else [value]))
+def places(messages: object, *path: str) -> Iterator[tuple[str, str]]:
+    """Flatten marshmallow's nested messages to (place, rule); path leads to what they are about."""
+    if isinstance(messages, Mapping):
+        for key, value in messages.items():
+            yield from places(value, *path, *([] if key == "_schema" else [str(key)]))
+    else:
+        rules = messages if isinstance(messages, list) else [messages]
+        yield ".".join(path) or "the body", "; ".join(map(str, rules))

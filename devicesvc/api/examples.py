@@ -2,11 +2,15 @@
 
 from dataclasses import asdict
 
+from devicesvc.dao.csv_format import DEVICES as FORMAT
 from devicesvc.sample import DEVICES
+
+# Devices
 
 DEVICE = asdict(DEVICES[1])
 ID = DEVICE["id"]
 IDS = [DEVICES[2].id, DEVICES[3].id]
+NEW_ID = "9097363894"
 DEVICE_ID = {"in": "path", "name": "id", "description": "The id of the device.", "example": ID}
 
 ADD = {
@@ -17,16 +21,71 @@ ADD = {
     "nic": [{"type": "wifi", "mac": "12:34:56:78:9a:bc", "ipv4": "192.168.1.2"}],
     "status": "online",
 }
-CHANGE = {"id": ID, "name": "new-name", "software": {"version": "0.5"}, "status": "offline"}
+PATCH = {"name": "new-name", "software": {"version": "0.5"}, "status": "offline"}
+PATCHED = {**DEVICE, **PATCH, "software": {**DEVICE["software"], "version": "0.5"}}
+CHANGE = {"id": ID, **PATCH}
 
-FOUND = {"status": 200, "message": "devices found: 1", "data": [DEVICE]}
+FOUND = {"status": 200, "message": "devices found: 1", "data": [DEVICE], "total": 1, "next": None}
 FOUND_ONE = {"status": 200, "message": "device found", "data": DEVICE}
-ADDED = {"status": 201, "message": "device added", "data": "9097363894"}
+ADDED = {"status": 201, "message": "device added", "data": NEW_ID}
 ADDED_ONE = {"status": 201, "message": "device added", "data": {"id": ID, **ADD}}
-REPLACED_ONE = {"status": 200, "message": "device replaced", "data": {"id": ID, **ADD}}
-CHANGED = {
-    "status": 200,
-    "message": "device changed",
-    "data": {**DEVICE, **CHANGE, "software": {**DEVICE["software"], **CHANGE["software"]}},
-}
+REPLACED = {"status": 200, "message": "device replaced", "data": {"id": ID, **ADD}}
+CHANGED = {"status": 200, "message": "device changed", "data": PATCHED}
 DELETED = {"status": 200, "message": "devices deleted: 2", "ids": IDS}
+DELETED_ONE = {"status": 200, "message": "device deleted", "ids": [ID]}
+
+# Many devices
+
+BATCH = {"create": [ADD], "update": [CHANGE], "delete": IDS}
+BATCHED = {
+    "status": 200,
+    "message": "devices created: 1, updated: 1, deleted: 2",
+    "data": {"create": [NEW_ID], "update": [ID], "delete": IDS},
+}
+CSV = (FORMAT.header + FORMAT.encode(DEVICES[1])).decode()
+IMPORTED = {
+    "status": 200,
+    "message": "devices added: 0, changed: 0, left: 1",
+    "data": {"added": [], "changed": [], "left": [ID]},
+}
+
+# Groups
+
+GROUP = {"id": "classroom", "name": "Classroom 101", "description": "The controllers of room 101."}
+GROUP_ID = {"in": "path", "name": "id", "description": "The id of the group.", "example": GROUP["id"]}
+
+ADD_GROUP = {"name": "Greenhouse", "description": "All that measures or waters."}
+PUT_GROUP = {"name": GROUP["name"], "description": GROUP["description"]}
+PATCH_GROUP = {"description": "All that is in room 101."}
+CHANGE_GROUP = {"id": GROUP["id"], **PATCH_GROUP}
+
+FOUND_GROUPS = {"status": 200, "message": "groups found: 1", "data": [GROUP], "total": 1, "next": None}
+FOUND_GROUP = {"status": 200, "message": "group found", "data": GROUP}
+ADDED_GROUP_ID = {"status": 201, "message": "group added", "data": NEW_ID}
+ADDED_GROUP = {"status": 201, "message": "group added", "data": GROUP}
+REPLACED_GROUP = {"status": 200, "message": "group replaced", "data": GROUP}
+CHANGED_GROUP = {"status": 200, "message": "group changed", "data": {**GROUP, **PATCH_GROUP}}
+GROUP_IDS = [GROUP["id"]]
+DELETED_GROUPS = {"status": 200, "message": "groups deleted: 1", "ids": GROUP_IDS}
+DELETED_GROUP = {"status": 200, "message": "group deleted", "ids": GROUP_IDS}
+
+# Memberships
+
+MEMBER_ID = {"in": "path", "name": "device_id", "description": "The id of the device.", "example": ID}
+OWNER_ID = {"in": "path", "name": "group_id", "description": "The id of the group.", "example": GROUP["id"]}
+MEMBER_IDS = {"ids": [ID, *IDS]}
+OWNER_IDS = {"ids": GROUP_IDS}
+
+
+FOUND_MEMBER = {"status": 200, "message": "membership found", "data": DEVICE}
+FOUND_OWNER = {"status": 200, "message": "membership found", "data": GROUP}
+
+
+def joined(*ids: str, status: int = 200) -> dict[str, object]:
+    """The answer to an addition of members that are new."""
+    return {"status": status, "message": f"memberships added: {len(ids)}", "ids": list(ids)}
+
+
+def left(*ids: str) -> dict[str, object]:
+    """The answer to a removal of members."""
+    return {"status": 200, "message": f"memberships removed: {len(ids)}", "ids": list(ids)}

@@ -19,7 +19,16 @@ MAX_DIGITS = 400  # of a number: Python refuses thousands, and every double has 
 class Parser(FlaskParser):
     """Reads the arguments of a view into its schema; what the schema does not know is refused, in the query too."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": ma.RAISE}
+    DEFAULT_UNKNOWN_BY_LOCATION = {
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": ma.RAISE,
+        "querystring": ma.RAISE,
+    }
+    __location_map__ = {
+        **FlaskParser.__location_map__,
+        "query": "load_query_or_body",
+        "querystring": "load_querystring",
+    }
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """Return the JSON body. Raises 415 where it is not declared as JSON."""
@@ -27,33 +36,37 @@ class Parser(FlaskParser):
             raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
         return parse_json(read_body(req))
 
-    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+    def load_query_or_body(self, req: Request, schema: ma.Schema) -> Any:
         """Return the query, or the JSON body where there is one, whatever its Content-Type."""
         if body := read_body(req):
             if req.args:
                 raise BadRequest("Give the arguments in the query or in the body, not in both.")
             return parse_json(body)
+        return self.load_querystring(req, schema)
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """Return the query. Raises 400 where a key is given twice that is no list."""
         for name, values in req.args.lists():
             if len(values) > 1 and not isinstance(schema.fields.get(name), ma.fields.List):
                 raise BadRequest(f"The query gives {name!r} twice.")
         return super().load_querystring(req, schema)
 
 
-def read_body(req: Request) -> bytes:
-    """Return the whole body. Raises 413 over MAX_BODY, 400 where the client broke off or its chunks are malformed.
+def read_body(req: Request, limit: int = MAX_BODY) -> bytes:
+    """Return the whole body. Raises 413 over `limit` bytes, 400 where the client broke off or its chunks are malformed.
 
     One byte more than the limit is asked for, because a chunked body does not say how long it is.
     """
-    if req.content_length is not None and req.content_length > MAX_BODY:
-        raise RequestEntityTooLarge(f"The body has {req.content_length} bytes, more than the limit of {MAX_BODY}.")
+    if req.content_length is not None and req.content_length > limit:
+        raise RequestEntityTooLarge(f"The body has {req.content_length} bytes, more than the limit of {limit}.")
     body = bytearray()
     try:
-        while len(body) <= MAX_BODY and (part := req.stream.read(MAX_BODY + 1 - len(body))):
+        while len(body) <= limit and (part := req.stream.read(limit + 1 - len(body))):
             body += part
     except (OSError, ParseException) as error:
         raise BadRequest("The body cannot be read: its transfer coding is malformed.") from error
-    if len(body) > MAX_BODY:
-        raise RequestEntityTooLarge(f"The body has more bytes than the limit of {MAX_BODY}.")
+    if len(body) > limit:
+        raise RequestEntityTooLarge(f"The body has more bytes than the limit of {limit}.")
     if req.content_length is not None and len(body) < req.content_length:
         raise BadRequest(f"The body broke off after {len(body)} of {req.content_length} bytes.")
     return bytes(body)

@@ -5,8 +5,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from devicesvc.api import examples
-from devicesvc.model import MAX_NICS, Device, Hardware, Nic, Software
+from devicesvc.api import examples, paging
+from devicesvc.errors import Invalid
+from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Software
+
+MAX_BATCH = 1000  # items
 
 _MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
 
@@ -14,7 +17,7 @@ _MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null
 class Ruled(fields.String):
     """Text that obeys the rule of a field of model.py, which also documents it."""
 
-    def __init__(self, of: type[Hardware | Software | Nic | Device], name: str, **kwargs: Any) -> None:
+    def __init__(self, of: type[Hardware | Software | Nic | Device | Group], name: str, **kwargs: Any) -> None:
         self.rule = of.RULES[name]
         documentation = {
             "description": f"{self.rule.meaning} It must be {self.rule.says}.",
@@ -39,10 +42,12 @@ class Schema(ma.Schema):
 
 
 class _Whole:
-    """An object with every field given."""
+    """An object with every field given, but those in OPTIONAL."""
+
+    OPTIONAL: frozenset[str] = frozenset()
 
     def on_bind_field(self, field_name: str, field: Any) -> None:
-        field.required = True
+        field.required = field_name not in self.OPTIONAL
 
 
 def _text(description: str, *, required: bool = False, **metadata: Any) -> fields.String:
@@ -53,6 +58,43 @@ def _text(description: str, *, required: bool = False, **metadata: Any) -> field
 
 def _nested(schema: ma.Schema, description: str) -> fields.Nested:
     return fields.Nested(schema, metadata={"description": description}, error_messages=_MESSAGES)
+
+
+def _list(of: Any, description: str, **kwargs: Any) -> fields.List[Any]:
+    example = {"example": kwargs.pop("example")} if "example" in kwargs else {}
+    messages = {**_MESSAGES, "invalid": "must be a list"}
+    return fields.List(of, metadata={"description": description, **example}, error_messages=messages, **kwargs)
+
+
+def _boolean(description: str, *, load_default: bool) -> fields.Boolean:
+    return fields.Boolean(
+        load_default=load_default,
+        truthy={"true", True},
+        falsy={"false", False},
+        metadata={"description": description},
+        error_messages={**_MESSAGES, "invalid": "must be true or false"},
+    )
+
+
+class _Tried(fields.Field[Any]):
+    """A value that breaks rules is kept, as the error that tells of them: the view names all faults of all items."""
+
+    def deserialize(self, *arguments: Any, **kwargs: Any) -> Any:
+        try:
+            return super().deserialize(*arguments, **kwargs)
+        except ma.ValidationError as error:
+            return error
+
+
+class TriedNested(_Tried, fields.Nested):
+    pass
+
+
+class TriedText(_Tried, fields.String):
+    pass
+
+
+# Devices
 
 
 class HardwarePatchSchema(Schema):
@@ -87,11 +129,10 @@ class NicSchema(_Whole, Schema):
 
 
 def _nics() -> fields.List[Any]:
-    return fields.List(
+    return _list(
         fields.Nested(NicSchema(), error_messages=_MESSAGES),
+        f"The network interfaces, at most {MAX_NICS}, in an order that is kept.",
         validate=ma.validate.Length(max=MAX_NICS, error=f"must be at most {MAX_NICS} network interfaces"),
-        metadata={"description": f"The network interfaces, at most {MAX_NICS}, in an order that is kept."},
-        error_messages={**_MESSAGES, "invalid": "must be a list"},
     )
 
 
@@ -104,6 +145,13 @@ class NewDeviceSchema(_Whole, Schema):
     software = _nested(SoftwareSchema(), "The software.")
     nic = _nics()
     status = Ruled(Device, "status")
+
+
+class DeviceItemSchema(NewDeviceSchema):
+    """A device under the id in the path."""
+
+    OPTIONAL = frozenset({"id"})
+    id = _text("The id in the path; it may be left out.")
 
 
 class DeviceSchema(_Whole, Schema):
@@ -119,9 +167,9 @@ class DeviceSchema(_Whole, Schema):
 
 
 class DevicePatchSchema(Schema):
-    """The id of a device and what changes in it."""
+    """What changes in the device that the path names."""
 
-    id = _text("The id of the device to change.", required=True)
+    id = _text("The id in the path; it may be left out.")
     name = Ruled(Device, "name")
     type = Ruled(Device, "type")
     hardware = _nested(HardwarePatchSchema(), "The hardware; what is not given stays.")
@@ -130,8 +178,125 @@ class DevicePatchSchema(Schema):
     status = Ruled(Device, "status")
 
 
-class DeviceQuerySchema(Schema):
-    """What to look for: a DeviceFilter."""
+class DeviceChangeSchema(DevicePatchSchema):
+    """The id of a device and what changes in it."""
+
+    id = _text("The id of the device to change.", required=True)
+
+
+# Groups
+
+
+class NewGroupSchema(Schema):
+    """A group without id: the service makes the id."""
+
+    name = Ruled(Group, "name", required=True)
+    description = Ruled(Group, "description")
+
+
+class GroupItemSchema(NewGroupSchema):
+    """A group under the id in the path."""
+
+    id = _text("The id in the path; it may be left out.")
+
+
+class GroupSchema(_Whole, Schema):
+    """A group of devices."""
+
+    id = Ruled(Group, "id")
+    name = Ruled(Group, "name")
+    description = Ruled(Group, "description")
+
+
+class GroupPatchSchema(Schema):
+    """What changes in the group that the path names."""
+
+    id = _text("The id in the path; it may be left out.")
+    name = Ruled(Group, "name")
+    description = Ruled(Group, "description", allow_none=True)
+
+    @ma.post_load
+    def _remove(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """A description that is removed (null) is the empty one."""
+        return {name: "" if value is None else value for name, value in data.items()}
+
+
+class GroupChangeSchema(GroupPatchSchema):
+    """The id of a group and what changes in it."""
+
+    id = _text("The id of the group to change.", required=True)
+
+
+# Queries
+
+
+class DeviceIdsSchema(Schema):
+    """Devices, by their ids."""
+
+    ids = _list(_text("An id."), "The ids of devices.", required=True, example=examples.IDS)
+
+
+class GroupIdsSchema(Schema):
+    """Groups, by their ids."""
+
+    ids = _list(_text("An id."), "The ids of groups.", required=True, example=examples.GROUP_IDS)
+
+
+class _Limit(fields.Integer):
+    """A number in digits, as the query has it, or in a JSON body."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class ListSchema(Schema):
+    """Which part of a list to answer with, in which order."""
+
+    limit = _Limit(
+        strict=True,
+        validate=ma.validate.Range(1, paging.MAX_LIMIT, error=f"must be from 1 to {paging.MAX_LIMIT}"),
+        metadata={"description": f"At most so many; {paging.MAX_LIMIT} where it is not given."},
+        error_messages={**_MESSAGES, "invalid": f"must be a whole number from 1 to {paging.MAX_LIMIT}"},
+    )
+    cursor = _text("Go on after an earlier answer: its `next`.")
+    total = _boolean("Whether to count all that fit; `false` is faster in a large registry.", load_default=True)
+
+    filter: type[DeviceFilter | GroupFilter]
+
+    @ma.post_load
+    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Part the arguments of the view: what must fit, and which part of that to answer with."""
+        asked = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
+        try:
+            return {"where": self.filter(**data), "window": paging.window(**asked)}
+        except Invalid as error:
+            raise ma.ValidationError(error.errors) from error
+
+
+def _sort(filter: type[DeviceFilter | GroupFilter]) -> fields.String:
+    choices = [sign + name for name in filter.SORTS for sign in ("", "-")]
+    return fields.String(
+        validate=ma.validate.OneOf(choices, error=f"must be a field, or - and a field: {', '.join(filter.SORTS)}"),
+        metadata={"description": "The field to sort by, with - before it in descending order; equal ones by id."},
+        error_messages={**_MESSAGES, "invalid": "must be text"},
+    )
+
+
+class _OneOf(fields.String):
+    """One id, as the set of ids that a filter takes."""
+
+    def __init__(self, attribute: str, description: str) -> None:
+        messages = {**_MESSAGES, "invalid": "must be text"}
+        super().__init__(attribute=attribute, metadata={"description": description}, error_messages=messages)
+
+    def _deserialize(self, *arguments: Any, **kwargs: Any) -> frozenset[str]:  # type: ignore[override]
+        return frozenset([super()._deserialize(*arguments, **kwargs)])
+
+
+class DeviceQuerySchema(ListSchema):
+    """What devices to look for."""
 
     id = _text("Only the device with this id.", example=examples.ID)
     sn = _text("Only devices with this serial number.")
@@ -141,15 +306,44 @@ class DeviceQuerySchema(Schema):
     status = _text("Only devices with this status.")
     mac = _text("Only devices with this MAC address, in any of its forms.")
     ipv4 = _text("Only devices with this IPv4 address.")
+    group_id = _OneOf("group_ids", "Only devices in the group with this id.")
+    sort = _sort(DeviceFilter)
+
+    filter = DeviceFilter
 
 
-class IdsSchema(Schema):
-    ids = fields.List(
-        _text("An id."),
-        required=True,
-        metadata={"description": "The ids; unknown ones are no error.", "example": examples.IDS},
-        error_messages={**_MESSAGES, "invalid": "must be a list"},
-    )
+class GroupQuerySchema(ListSchema):
+    """What groups to look for."""
+
+    id = _text("Only the group with this id.")
+    name = _text("Only the group with this name.")
+    device_id = _OneOf("device_ids", "Only groups that the device with this id is in.")
+    sort = _sort(GroupFilter)
+
+    filter = GroupFilter
+
+
+# The batch and the import
+
+
+class BatchSchema(Schema):
+    """Devices to create, to update and to delete, in this order, all or nothing; at most 1000 in all."""
+
+    create = _list(TriedNested(NewDeviceSchema(), error_messages=_MESSAGES), "Devices without id.")
+    update = _list(TriedNested(DeviceChangeSchema(), error_messages=_MESSAGES), "Ids of devices, and what changes.")
+    delete = _list(TriedText(error_messages=_MESSAGES | {"invalid": "must be text"}), "Ids; unknown ones are no error.")
+
+    @ma.validates_schema
+    def _limit(self, data: dict[str, list[Any]], **kwargs: Any) -> None:
+        if (count := sum(map(len, data.values()))) > MAX_BATCH:
+            raise ma.ValidationError(f"must hold at most {MAX_BATCH} items, not {count}")
+
+
+class ImportSchema(Schema):
+    dry_run = _boolean("Whether only to say what would be done.", load_default=False)
+
+
+# Answers
 
 
 class AnswerSchema(Schema):
@@ -163,13 +357,46 @@ class DeviceAnswerSchema(AnswerSchema):
     data = fields.Nested(DeviceSchema())
 
 
-class DevicesAnswerSchema(AnswerSchema):
-    data = fields.List(fields.Nested(DeviceSchema()), metadata={"description": "The devices, by id."})
+class GroupAnswerSchema(AnswerSchema):
+    data = fields.Nested(GroupSchema())
 
 
-class NewDeviceAnswerSchema(AnswerSchema):
-    data = fields.String(metadata={"description": "The id of the new device."})
+class PageAnswerSchema(AnswerSchema):
+    total = fields.Integer(metadata={"description": "The number of all that fit; left out where total=false."})
+    next = fields.String(allow_none=True, metadata={"description": "The cursor of the next page; null on the last."})
+
+
+class DevicesAnswerSchema(PageAnswerSchema):
+    data = fields.List(fields.Nested(DeviceSchema()), metadata={"description": "The devices, sorted."})
+
+
+class GroupsAnswerSchema(PageAnswerSchema):
+    data = fields.List(fields.Nested(GroupSchema()), metadata={"description": "The groups, sorted."})
+
+
+class NewIdAnswerSchema(AnswerSchema):
+    data = fields.String(metadata={"description": "The new id."})
 
 
 class IdsAnswerSchema(AnswerSchema):
-    ids = fields.List(fields.String(), metadata={"description": "The ids really deleted."})
+    ids = fields.List(fields.String(), metadata={"description": "The ids really changed."})
+
+
+class BatchIdsSchema(Schema):
+    create = fields.List(fields.String(), metadata={"description": "The new ids, in the order of the items."})
+    update = fields.List(fields.String(), metadata={"description": "The ids, in the order of the items."})
+    delete = fields.List(fields.String(), metadata={"description": "The ids really deleted."})
+
+
+class BatchAnswerSchema(AnswerSchema):
+    data = fields.Nested(BatchIdsSchema())
+
+
+class ImportedSchema(Schema):
+    added = fields.List(fields.String(), metadata={"description": "The ids that there were not."})
+    changed = fields.List(fields.String(), metadata={"description": "The ids whose device was another."})
+    left = fields.List(fields.String(), metadata={"description": "The ids whose device was the same."})
+
+
+class ImportAnswerSchema(AnswerSchema):
+    data = fields.Nested(ImportedSchema())

@@ -15,7 +15,26 @@ A registry of devices. Every answer is JSON with the HTTP status in `status` and
 well `data` or `ids` come along, and where something is wrong `detail` and `errors` say what, where and what to do.
 
 GET and DELETE take their arguments in the query, as this page shows, or as a JSON object in the request body.
+
+Lists come in pages: `total` counts all that fit, and where `next` is not null it is the `cursor` of the next page.
+
+The examples are about the sample devices, and a group `classroom`, to be added first: `PUT /v1/groups/classroom`.
 """
+
+ETAG = {"ETag": {"description": "The version of the item, to be sent back in If-Match.", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "The path of the new item.", "schema": {"type": "string"}}}
+_CONDITIONS = [
+    {
+        "in": "header",
+        "name": name,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+    for name, description in (
+        ("If-Match", "Go on only where the item is one of these versions: ETags, or * for any."),
+        ("If-None-Match", "Go on only where the item is none of these versions; * for a new item only."),
+    )
+]
 
 
 class Api(flask_smorest.Api):
@@ -54,7 +73,18 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = Parser()
 
     @staticmethod
-    def operation(id: str, *refusals: int) -> Any:
-        """Name an operation of /v1 and the statuses that it may refuse with, beyond those of every operation."""
+    def takes(content_type: str, **body: Any) -> Any:
+        """Document the body of an operation that is no JSON."""
+        return flask_smorest.Blueprint.doc(requestBody={"required": True, "content": {content_type: body}})
+
+    @staticmethod
+    def operation(id: str, *refusals: int, conditional: bool = False) -> Any:
+        """Name an operation of /v1 and the statuses that it may refuse with, beyond those of every operation.
+
+        conditional: whether it heeds If-Match and If-None-Match.
+        """
+        if conditional:
+            refusals = (*refusals, 412)
         responses = {status: HTTPStatus(status).name for status in (*refusals, 401, 403, 500, 503)}
-        return flask_smorest.Blueprint.doc(operationId=id, responses=responses, security=[{}, {"bearer": []}])
+        documentation = {"operationId": id, "responses": responses, "security": [{}, {"bearer": []}]}
+        return flask_smorest.Blueprint.doc(**documentation, **({"parameters": _CONDITIONS} if conditional else {}))

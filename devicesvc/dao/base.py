@@ -52,6 +52,11 @@ class Page(NamedTuple, Generic[Item]):
     next: Place | None
 
 
+def no_such(kind: type[Device | Group], id: str) -> NotFound:
+    """The refusal of an id that no item has."""
+    return NotFound(f"There is no {_kind(kind)} with the id {id!r}.")
+
+
 def id_taken(item: Device | Group) -> Conflict:
     """The refusal of an item whose id another has."""
     return Conflict(f"There is a {_kind(type(item))} with the id {item.id!r} already.")
@@ -65,8 +70,8 @@ def name_taken(group: Group, holder: str) -> Conflict:
     )
 
 
-def _kind(item: type[Device | Group]) -> str:
-    return item.__name__.lower()
+def _kind(kind: type[Device | Group]) -> str:
+    return kind.__name__.lower()
 
 
 class Reader(ABC, Generic[Item, Filter]):
@@ -87,7 +92,7 @@ class Reader(ABC, Generic[Item, Filter]):
         """Return the item. Raises NotFound."""
         item = self.find(id)
         if not item:
-            raise NotFound(_kind(self.item), id)
+            raise no_such(self.item, id)
         return item
 
     def missing(self, ids: Iterable[str]) -> list[str]:

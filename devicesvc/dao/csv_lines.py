@@ -6,6 +6,7 @@ no line makes the reader take more memory than MAX_LINE.
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
@@ -84,11 +85,11 @@ class Format(Generic[T]):
             raise Invalid({self.key(item): "cannot be written so that it reads back the same"})
         return raw
 
-    def read(self, file: BinaryIO, known: Mapping[bytes, T]) -> Table[T]:
+    def read(self, file: BinaryIO, known: Mapping[bytes, T], max_faults: int = sys.maxsize) -> Table[T]:
         """Read a file. The columns may come in any order; a byte order mark, CRLF and empty lines are accepted.
 
-        known: items by their lines, which are not looked at again. Of rows that share what must be unique the first
-        counts.
+        known: items by their lines, which are not looked at again. max_faults: after so many no more is read. Of rows
+        that share what must be unique the first counts.
         """
         table = Table[T]({}, [])
         header: list[str] = []
@@ -113,7 +114,7 @@ class Format(Generic[T]):
                         raise Invalid({column: f"must be unique; {value!r} is on line {lines[value]} too"})
             except Invalid as error:
                 table.faults.extend(Fault(number, column, rule) for column, rule in error.errors.items())
-                if not header or len(raw) > MAX_LINE:
+                if not header or len(raw) > MAX_LINE or len(table.faults) >= max_faults:
                     return table
                 continue
             table.rows[self.key(row.item)] = row

@@ -28,7 +28,7 @@ def test_404_on_any_path(client, path):
     [
         ("PATCH", "/v1/devices", "DELETE, GET, HEAD, POST, PUT"),
         ("OPTIONS", "/v1/devices", "DELETE, GET, HEAD, POST, PUT"),
-        ("POST", "/v1/devices/1", "GET, HEAD, PUT"),
+        ("POST", "/v1/devices/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("DELETE", "/healthz", "GET, HEAD"),
         ("POST", "/docs", "GET, HEAD"),
         ("TRACE", "/openapi.json", "GET, HEAD"),

@@ -4,7 +4,7 @@ import random
 
 from devicesvc.dao.csv_format import DEVICES as FORMAT
 from devicesvc.dao.csv_lines import Row
-from devicesvc.dao.csv_state import BLOCK, FEW, Draft, Table
+from devicesvc.dao.csv_state import BLOCK, Table
 from tests.hard_data import device
 
 

@@ -1,0 +1,93 @@
+"""/v1/devices/batch and /v1/devices/import: many devices in one change, all or nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import ValidationError
+
+from devicesvc.api import csv_body, examples, schemas
+from devicesvc.api.answers import ok, store
+from devicesvc.api.errors import places
+from devicesvc.api.smorest import Blueprint
+from devicesvc.dao.base import Reader, Transaction
+from devicesvc.errors import Invalid
+from devicesvc.model import Device, DeviceFilter
+
+blp = Blueprint("bulk", __name__, url_prefix="/v1/devices", description="Many devices in one change, all or nothing.")
+
+
+@blp.route("/batch")
+class Batch(MethodView):
+    @blp.operation("batch_devices", 400, 413, 415, 422)
+    @blp.arguments(schemas.BatchSchema(), example=examples.BATCH)
+    @blp.response(200, schemas.BatchAnswerSchema(), description="The ids.", example=examples.BATCHED)
+    def post(self, batch: dict[str, list[Any]]) -> Response:
+        """Create, update and delete devices
+
+        At most 1000 in all, in this order: `create`, `update`, `delete`. Either all is done, or nothing: then `errors`
+        names every bad item by its list and its index.
+        """
+        done = store().write(lambda to: _run(to, batch))
+        counts = ", ".join(f"{verb}d: {len(ids)}" for verb, ids in done.items())
+        return ok(f"devices {counts}", data=done)
+
+
+def _run(to: Transaction, batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+    if errors := dict(_faults(to, batch)):
+        raise Invalid(errors)
+    return {
+        "create": [to.devices.create(data).id for data in batch.get("create", [])],
+        "update": [to.devices.update(each["id"], _changes(each)).id for each in batch.get("update", [])],
+        "delete": to.devices.remove(batch.get("delete", [])),
+    }
+
+
+def _changes(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "id"}
+
+
+def _faults(to: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
+    """Each place in the batch where something is wrong, and what."""
+    for name, items in batch.items():
+        for number, item in enumerate(items):
+            if isinstance(item, ValidationError):
+                yield from places(item.messages, name, str(number))
+            elif name == "update" and not to.devices.find(item["id"]):
+                yield f"{name}.{number}.id", f"must be the id of a device; there is none with the id {item['id']!r}"
+
+
+@blp.route("/import")
+class Import(MethodView):
+    @blp.operation("import_devices", 400, 413, 415)
+    @blp.takes(**csv_body.DOCUMENTED)
+    @blp.arguments(schemas.ImportSchema(), location="querystring", as_kwargs=True)
+    @blp.response(200, schemas.ImportAnswerSchema(), description="What was done.", example=examples.IMPORTED)
+    def post(self, dry_run: bool) -> Response:
+        """Add and change devices from a CSV file
+
+        The file is like `device.csv`: each row adds a device, or replaces the one with its id; devices that it does not
+        name stay as they are. Either all rows are taken, or none: then `errors` names every bad cell by line and
+        column, up to 1000. With `dry_run` nothing is changed, and the answer says what would be.
+        """
+        devices = csv_body.read()
+        done = _compare(store().devices, devices) if dry_run else store().write(lambda to: _take_in(to, devices))
+        counts = ", ".join(f"{verb}: {len(ids)}" for verb, ids in done.items())
+        return ok(f"devices {'that would be ' if dry_run else ''}{counts}", data=done)
+
+
+def _compare(table: Reader[Device, DeviceFilter], devices: list[Device]) -> dict[str, list[str]]:
+    """The ids of the devices that are not there, that are there but different, and that are there just so."""
+    done: dict[str, list[str]] = {"added": [], "changed": [], "left": []}
+    for device in devices:
+        old = table.find(device.id)
+        done["left" if old == device else "changed" if old else "added"].append(device.id)
+    return done
+
+
+def _take_in(to: Transaction, devices: list[Device]) -> dict[str, list[str]]:
+    done = _compare(to.devices, devices)
+    for device in devices:
+        to.devices.put(device)
+    return done
