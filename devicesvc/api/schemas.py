@@ -1,5 +1,6 @@
 """What comes in and what goes out, as JSON: the shapes are here, the rules of each field in model.py."""
 
+import re
 from typing import Any
 
 import marshmallow as ma
@@ -243,12 +244,11 @@ class GroupIdsSchema(Schema):
 
 
 class _Limit(fields.Integer):
-    """A number in digits, as the query has it, or in a JSON body."""
+    """A whole number: in ASCII digits, as the query has it, or in a JSON body."""
 
     def _validated(self, value: Any) -> int:
-        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-            raise self.make_error("invalid")
-        return super()._validated(value)
+        in_digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
+        return super()._validated(int(value) if in_digits else value)
 
 
 class ListSchema(Schema):
@@ -270,7 +270,7 @@ class ListSchema(Schema):
         """Part the arguments of the view: what must fit, and which part of that to answer with."""
         asked = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
         try:
-            return {"where": self.filter(**data), "window": paging.window(**asked)}
+            return {"where": self.filter(**data), "window": paging.window(self.filter.SORTS, **asked)}
         except Invalid as error:
             raise ma.ValidationError(error.errors) from error
 

@@ -7,20 +7,10 @@ import pytest
 from devicesvc.api.examples import ADD as NEW
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
+from tests.api.checks import ids, problem
 from tests.hard_data import HARD
 
 FIRST = "4322159209"
-
-
-def ids(answer):
-    return [device["id"] for device in answer.json["data"]]
-
-
-def problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.content_type == "application/problem+json"
-    assert answer.json["status"] == status
-    return answer.json
 
 
 class TestGet:
@@ -224,39 +214,3 @@ class TestDelete:
     def test_422_names_the_place_and_deletes_nothing(self, client, request_, place):
         assert place in problem(client.delete("/v1/devices", **request_), 422)["errors"]
         assert len(client.get("/v1/devices").json["data"]) == 5
-
-
-class TestGetOne:
-    def test_it_answers_with_the_device(self, client):
-        answer = client.get(f"/v1/devices/{FIRST}")
-        assert answer.status_code == answer.json["status"] == 200
-        assert answer.json["data"]["id"] == FIRST
-        assert client.get(f"/v1/devices/{FIRST}/").json == answer.json
-
-    @pytest.mark.parametrize("id", ["1234567890", "4322159209 ", "设备", "..", "a%00b"])
-    def test_404_where_there_is_none(self, client, id):
-        problem(client.get(f"/v1/devices/{id}"), 404)
-
-
-class TestPutOne:
-    def test_it_adds_under_the_given_id_and_then_replaces(self, client):
-        answer = client.put("/v1/devices/gateway.7", json=NEW)
-        assert answer.status_code == answer.json["status"] == 201
-        assert answer.headers["Location"] == "/v1/devices/gateway.7"
-        again = client.put("/v1/devices/gateway.7", json={**NEW, "status": "offline"})
-        assert again.status_code == again.json["status"] == 200
-        assert again.json["data"] == {"id": "gateway.7", **NEW, "status": "offline"}
-        assert client.get("/v1/devices/gateway.7").json["data"] == again.json["data"]
-
-    def test_it_brings_a_deleted_device_back(self, client):
-        before = client.get(f"/v1/devices/{FIRST}").json["data"]
-        client.delete("/v1/devices", json={"ids": [FIRST]})
-        client.put(f"/v1/devices/{FIRST}", json={name: value for name, value in before.items() if name != "id"})
-        assert client.get(f"/v1/devices/{FIRST}").json["data"] == before
-
-    @pytest.mark.parametrize("id", ["batch", "import", "a b", "设备", "x" * 65])
-    def test_422_for_an_id_that_breaks_the_rule(self, client, id):
-        assert list(problem(client.put(f"/v1/devices/{id}", json=NEW), 422)["errors"]) == ["id"]
-
-    def test_422_for_half_a_device(self, client):
-        assert "status" in problem(client.put(f"/v1/devices/{FIRST}", json={"name": "x"}), 422)["errors"]
