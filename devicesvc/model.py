@@ -7,7 +7,6 @@ valid Device. The JSON schemas and the CSV reader take the rules from the RULES 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, get_type_hints
 
@@ -67,9 +66,12 @@ def _id(meaning: str, example: str) -> Rule:
     )
 
 
-def _real_time(value: str) -> str:
-    datetime.fromisoformat(value)
-    return value
+# A real date, YYYY-MM-DD, of the years 0001 to 9999: written as a pattern, so that the API can show the whole rule.
+_BY_4 = "(0[48]|[2468][048]|[13579][26])"  # of two digits: 04 to 96; 00 is the turn of a century
+_MONTH_AND_DAY = (
+    "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+)
+_DATE = f"((?!0000)[0-9]{{4}}-{_MONTH_AND_DAY}|([0-9]{{2}}{_BY_4}|{_BY_4}00)-02-29)"
 
 
 def _plain_mac(value: str) -> str:
@@ -114,10 +116,9 @@ class Software(_Checked):
             meaning="When the software was last updated: wall clock, without a time zone, kept as written.",
             example="2023-08-06 20:00:00",
             says="a real date and time written YYYY-MM-DD HH:MM:SS",
-            pattern="[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]",
+            pattern=f"{_DATE} ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]",
             min_length=19,
             max_length=19,
-            settle=_real_time,
         ),
     ]
 

@@ -1,5 +1,8 @@
 """Each field's rule, at its edges."""
 
+import re
+from datetime import date
+
 import pytest
 
 from devicesvc.errors import Invalid
@@ -56,6 +59,21 @@ def test_an_id_may_not_be(bad):
 @pytest.mark.parametrize("good", ["2023-08-06 20:00:00", "2024-02-29 00:00:00", "0001-01-01 00:00:00"])
 def test_a_time_is_kept_as_written(good):
     assert Software.RULES["last_update"](good) == good
+
+
+@pytest.mark.parametrize("year", [0, 1, 4, 100, 400, 1900, 1999, 2000, 2004, 2010, 2012, 2023, 2024, 2100, 9996, 9999])
+def test_the_pattern_alone_tells_the_real_dates_of_a_year(year):
+    fits = re.compile(Software.RULES["last_update"].pattern).fullmatch
+    tried = [f"{year:04}-{month:02}-{day:02}" for month in range(20) for day in range(40)]
+    assert [each for each in tried if fits(f"{each} 00:00:00")] == [each for each in tried if _is_real(each)]
+
+
+def _is_real(text):
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

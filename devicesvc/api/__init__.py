@@ -3,6 +3,7 @@
 from flask import Flask, Response
 
 from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
+from devicesvc.api.items import ItemConverter
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
 from devicesvc.tokens import Tokens
@@ -16,6 +17,7 @@ def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> N
     app.extensions["devicesvc.store"] = store
     app.extensions["devicesvc.tokens"] = tokens
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # else OPTIONS answers with an empty page
+    app.url_map.converters["item"] = ItemConverter
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # else // in a path answers with an HTML redirect
     api = Api(app, version)

@@ -67,7 +67,7 @@ class Devices(MethodView):
         return devices.remove(ids)
 
 
-@blp.route("/<id>", parameters=[examples.DEVICE_ID])
+@blp.route("/<item:id>", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceItem(MethodView):
     @blp.operation("get_device", 404, conditional=True)
     @blp.response(200, schemas.DeviceAnswerSchema(), description="It.", example=examples.FOUND_ONE, headers=ETAG)

@@ -32,10 +32,14 @@ _RETRY_SECONDS = "1"
 class ProblemSchema(Schema):
     """What every failure answers."""
 
-    status = fields.Integer(metadata={"description": "The HTTP status code."})
-    title = fields.String(metadata={"description": "The name of the status code."})
-    detail = fields.String(metadata={"description": "What is wrong, where, and what to do, in one sentence."})
-    message = fields.String(metadata={"description": "The same sentence, for clients that read `message` everywhere."})
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status code."})
+    title = fields.String(required=True, metadata={"description": "The name of the status code."})
+    detail = fields.String(
+        required=True, metadata={"description": "What is wrong, where, and what to do, in one sentence."}
+    )
+    message = fields.String(
+        required=True, metadata={"description": "The same sentence, for clients that read `message` everywhere."}
+    )
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.String(),

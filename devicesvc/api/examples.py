@@ -11,7 +11,6 @@ DEVICE = asdict(DEVICES[1])
 ID = DEVICE["id"]
 IDS = [DEVICES[2].id, DEVICES[3].id]
 NEW_ID = "9097363894"
-DEVICE_ID = {"in": "path", "name": "id", "description": "The id of the device.", "example": ID}
 
 ADD = {
     "name": "test-name",
@@ -52,7 +51,6 @@ IMPORTED = {
 # Groups
 
 GROUP = {"id": "classroom", "name": "Classroom 101", "description": "The controllers of room 101."}
-GROUP_ID = {"in": "path", "name": "id", "description": "The id of the group.", "example": GROUP["id"]}
 
 ADD_GROUP = {"name": "Greenhouse", "description": "All that measures or waters."}
 PUT_GROUP = {"name": GROUP["name"], "description": GROUP["description"]}
@@ -71,8 +69,6 @@ DELETED_GROUP = {"status": 200, "message": "group deleted", "ids": GROUP_IDS}
 
 # Memberships
 
-MEMBER_ID = {"in": "path", "name": "device_id", "description": "The id of the device.", "example": ID}
-OWNER_ID = {"in": "path", "name": "group_id", "description": "The id of the group.", "example": GROUP["id"]}
 MEMBER_IDS = {"ids": [ID, *IDS]}
 OWNER_IDS = {"ids": GROUP_IDS}
 

@@ -66,7 +66,7 @@ class Groups(MethodView):
         return groups.remove(ids)
 
 
-@blp.route("/<id>", parameters=[examples.GROUP_ID])
+@blp.route("/<item:id>", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupItem(MethodView):
     @blp.operation("get_group", 404, conditional=True)
     @blp.response(200, schemas.GroupAnswerSchema(), description="It.", example=examples.FOUND_GROUP, headers=ETAG)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Response
+from werkzeug.routing import BaseConverter
 
 from devicesvc.api.answers import ok, store
 from devicesvc.api.conditions import Conditions, etag
@@ -12,6 +13,13 @@ from devicesvc.api.paging import MAX_LIMIT, cursor
 from devicesvc.dao.base import Window, Writer
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter
+
+
+class ItemConverter(BaseConverter):
+    """An id in a path. `batch` and `import` are none, but paths of their own."""
+
+    regex = "(?!(?:batch|import)$)[^/]+"
+    part_isolating = True  # it has no slash: else a slash at the end would not be let go
 
 
 class Items:

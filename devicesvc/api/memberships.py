@@ -15,7 +15,7 @@ from devicesvc.api.items import Items
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao.base import Transaction, Window
 from devicesvc.errors import Invalid, NotFound
-from devicesvc.model import DeviceFilter, GroupFilter, Membership
+from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 blp = Blueprint("memberships", __name__, url_prefix="/v1", description="What device is in what group, from both ends.")
 
@@ -104,11 +104,16 @@ class End:
         return NotFound(f"No membership joins the {kinds[0]} {member!r} and the {kinds[1]} {owner!r}.")
 
 
+GROUP_ID = schemas.path_id(Group, examples.GROUP["id"])
+MEMBER_ID = schemas.path_id(Device, examples.ID, "device_id")
+DEVICE_ID = schemas.path_id(Device, examples.ID)
+OWNER_ID = schemas.path_id(Group, examples.GROUP["id"], "group_id")
+
 of_group = End(owners=groups, members=devices)
 of_device = End(owners=devices, members=groups)
 
 
-@blp.route("/groups/<id>/devices", parameters=[examples.GROUP_ID])
+@blp.route("/groups/<id>/devices", parameters=[GROUP_ID])
 class GroupDevices(MethodView):
     @blp.operation("get_devices_of_group", 400, 404, 413, 422)
     @blp.arguments(schemas.DeviceQuerySchema(), location="query", as_kwargs=True)
@@ -165,7 +170,7 @@ class GroupDevices(MethodView):
         return of_group.remove(id, ids)
 
 
-@blp.route("/groups/<id>/devices/<device_id>", parameters=[examples.GROUP_ID, examples.MEMBER_ID])
+@blp.route("/groups/<id>/devices/<device_id>", parameters=[GROUP_ID, MEMBER_ID])
 class GroupDevice(MethodView):
     @blp.operation("get_device_of_group", 404)
     @blp.response(200, schemas.DeviceAnswerSchema(), description="It is.", example=examples.FOUND_MEMBER)
@@ -192,7 +197,7 @@ class GroupDevice(MethodView):
         return of_group.remove_one(id, device_id)
 
 
-@blp.route("/devices/<id>/groups", parameters=[examples.DEVICE_ID])
+@blp.route("/devices/<id>/groups", parameters=[DEVICE_ID])
 class DeviceGroups(MethodView):
     @blp.operation("get_groups_of_device", 400, 404, 413, 422)
     @blp.arguments(schemas.GroupQuerySchema(), location="query", as_kwargs=True)
@@ -249,7 +254,7 @@ class DeviceGroups(MethodView):
         return of_device.remove(id, ids)
 
 
-@blp.route("/devices/<id>/groups/<group_id>", parameters=[examples.DEVICE_ID, examples.OWNER_ID])
+@blp.route("/devices/<id>/groups/<group_id>", parameters=[DEVICE_ID, OWNER_ID])
 class DeviceGroup(MethodView):
     @blp.operation("get_group_of_device", 404)
     @blp.response(200, schemas.GroupAnswerSchema(), description="It is.", example=examples.FOUND_OWNER)

@@ -8,11 +8,24 @@ from marshmallow import fields
 
 from devicesvc.api import examples, paging
 from devicesvc.errors import Invalid
-from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Software
+from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Rule, Software
 
 MAX_BATCH = 1000  # items
 
 _MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
+
+
+def _limits(rule: Rule) -> dict[str, Any]:
+    """A rule in the words of JSON Schema."""
+    return {"minLength": rule.min_length, "maxLength": rule.max_length, "pattern": f"^{rule.pattern}$"}
+
+
+def path_id(of: type[Device | Group], example: str, name: str = "id") -> dict[str, Any]:
+    """The documentation of an id in a path. name: that of the parameter."""
+    rule = of.RULES["id"]
+    schema = {"type": "string", **_limits(rule)}
+    description = f"The id of the {of.__name__.lower()}: {rule.says}."
+    return {"in": "path", "name": name, "description": description, "schema": schema, "example": example}
 
 
 class Ruled(fields.String):
@@ -23,9 +36,7 @@ class Ruled(fields.String):
         documentation = {
             "description": f"{self.rule.meaning} It must be {self.rule.says}.",
             "example": self.rule.example,
-            "minLength": self.rule.min_length,
-            "maxLength": self.rule.max_length,
-            "pattern": f"^{self.rule.pattern}$",
+            **_limits(self.rule),
         }
         super().__init__(metadata=documentation, error_messages=_MESSAGES, **kwargs)
 
@@ -346,7 +357,7 @@ class ImportSchema(Schema):
 # Answers
 
 
-class AnswerSchema(Schema):
+class AnswerSchema(_Whole, Schema):
     """What every success answers."""
 
     status = fields.Integer(metadata={"description": "The HTTP status code."})
@@ -362,6 +373,7 @@ class GroupAnswerSchema(AnswerSchema):
 
 
 class PageAnswerSchema(AnswerSchema):
+    OPTIONAL = frozenset({"total"})
     total = fields.Integer(metadata={"description": "The number of all that fit; left out where total=false."})
     next = fields.String(allow_none=True, metadata={"description": "The cursor of the next page; null on the last."})
 
@@ -382,7 +394,7 @@ class IdsAnswerSchema(AnswerSchema):
     ids = fields.List(fields.String(), metadata={"description": "The ids really changed."})
 
 
-class BatchIdsSchema(Schema):
+class BatchIdsSchema(_Whole, Schema):
     create = fields.List(fields.String(), metadata={"description": "The new ids, in the order of the items."})
     update = fields.List(fields.String(), metadata={"description": "The ids, in the order of the items."})
     delete = fields.List(fields.String(), metadata={"description": "The ids really deleted."})
@@ -392,7 +404,7 @@ class BatchAnswerSchema(AnswerSchema):
     data = fields.Nested(BatchIdsSchema())
 
 
-class ImportedSchema(Schema):
+class ImportedSchema(_Whole, Schema):
     added = fields.List(fields.String(), metadata={"description": "The ids that there were not."})
     changed = fields.List(fields.String(), metadata={"description": "The ids whose device was another."})
     left = fields.List(fields.String(), metadata={"description": "The ids whose device was the same."})
