@@ -20,7 +20,11 @@ MAX_FAULTS = 1000  # so many are named in a refusal
 MEDIA_TYPE = "text/csv"
 
 # How the documentation shows such a body.
-DOCUMENTED: dict[str, Any] = {"schema": {"type": "string"}, "content_type": MEDIA_TYPE, "example": examples.CSV}
+DOCUMENTED: dict[str, Any] = {
+    "schema": {"type": "string", "format": "csv"},
+    "content_type": MEDIA_TYPE,
+    "example": examples.CSV,
+}
 
 _CHUNK = 500  # lines
 

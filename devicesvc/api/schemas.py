@@ -271,7 +271,7 @@ class ListSchema(Schema):
         metadata={"description": f"At most so many; {paging.MAX_LIMIT} where it is not given."},
         error_messages={**_MESSAGES, "invalid": f"must be a whole number from 1 to {paging.MAX_LIMIT}"},
     )
-    cursor = _text("Go on after an earlier answer: its `next`.")
+    cursor = _text("Go on after an earlier answer: its `next`.", format="cursor")
     total = _boolean("Whether to count all that fit; `false` is faster in a large registry.", load_default=True)
 
     filter: type[DeviceFilter | GroupFilter]
