@@ -1,5 +1,5 @@
-"""Any devices, any changes in any order by two stores and by hand, restarts in between: the CSV store does what a plain
-dict does. `make test-long` takes more and longer walks."""
+"""Any devices, groups and memberships, any changes in any order by two stores and by hand, restarts in between: the CSV
+store does what plain dicts do. `make test-long` takes more and longer walks."""
 
 import os
 import shutil
@@ -7,44 +7,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from devicesvc.dao import open_store
+from devicesvc.dao.csv_format import DEVICES, GROUPS, MEMBERSHIPS
 from devicesvc.errors import Conflict, NotFound, StoreUnavailable
-from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
+from devicesvc.model import DeviceFilter, GroupFilter, Membership
 from tests.hard_data import content
+from tests.strategies import WALKS, devices, groups, ids, names
 
-LONG = "DEVICESVC_TEST_LONG" in os.environ
-
-
-def text(limit, without=""):
-    return st.text(
-        st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=without), min_size=1, max_size=limit
-    )
-
-
-ids = st.sampled_from(["a", "B", "b.1", "1234567890", "x" * 64])
-nics = st.builds(
-    Nic,
-    type=text(32, ";"),
-    mac=st.from_regex(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", fullmatch=True),
-    ipv4=st.ip_addresses(v=4).map(str),
-)
-devices = st.builds(
-    Device,
-    id=ids,
-    name=text(64),
-    type=text(32),
-    hardware=st.builds(Hardware, model=text(64), sn=st.one_of(st.just("shared"), text(64))),
-    software=st.builds(
-        Software, version=text(32), last_update=st.datetimes().map(lambda t: f"{t:%Y-%m-%d %H:%M:%S}".zfill(19))
-    ),
-    nic=st.lists(nics, max_size=3).map(tuple),
-    status=text(32),
-)
 either = st.integers(0, 1)
+pairs = st.lists(st.builds(Membership, ids, ids), max_size=4)
 
 
 class Machine(RuleBasedStateMachine):
@@ -53,7 +28,9 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "device.csv"
         self.stores = [open_store(str(self.path)) for _ in range(2)]
-        self.model = {}
+        self.devices, self.groups = {}, {}
+        self.rows = []  # of device_group.csv: those whose device or group an edit took away do not count
+        self.made = {"device.csv"}
         self.edits = 0
 
     def teardown(self):
@@ -61,49 +38,119 @@ class Machine(RuleBasedStateMachine):
             store.close()
         shutil.rmtree(self.folder)
 
-    def content(self):
-        return content(self.model.values())
+    @property
+    def memberships(self):
+        return [each for each in self.rows if each.device_id in self.devices and each.group_id in self.groups]
 
-    def edit(self, data, renaming):
-        """Change the file as an editor does, in place or by renaming; the time goes on, as it does for a person."""
-        target = self.folder / "new" if renaming else self.path
-        target.write_bytes(data)
-        self.edits += 1
-        os.utime(target, ns=(self.edits * 10**9, self.edits * 10**9))
-        target.replace(self.path)
+    def everything(self):
+        return list(self.devices.items()), list(self.groups.items()), self.memberships
+
+    def contents(self):
+        files = {
+            "device.csv": content(self.devices.values(), DEVICES),
+            "group.csv": content(self.groups.values(), GROUPS),
+            "device_group.csv": content(self.rows, MEMBERSHIPS),
+        }
+        return {name: data for name, data in files.items() if name in self.made}
+
+    def write(self, store, op, change):
+        """Run the op in the store, and the change, which returns what is expected, on the dicts."""
+        before, loose = self.everything(), [each for each in self.rows if each not in self.memberships]
+        try:
+            expected = change()
+        except (Conflict, NotFound) as error:
+            with pytest.raises(type(error)):
+                self.stores[store].write(op)
+            assert self.everything() == before
+            return
+        assert self.stores[store].write(op) == expected
+        if self.everything() != before:
+            self.rows = [each for each in self.rows if each not in loose]
+        self.made |= {"group.csv"} if self.groups else set()
+        self.made |= {"device_group.csv"} if self.rows else set()
+
+    def set(self, items, item, new=False, old=False):
+        """Put an item into a dict, which may demand that it is new or that it is not."""
+        if new and item.id in items:
+            raise Conflict("id")
+        if old and item.id not in items:
+            raise NotFound("id")
+        if items is self.groups and any(each.name == item.name and each.id != item.id for each in items.values()):
+            raise Conflict("name")
+        was_there = item.id in items
+        items[item.id] = item
+        return not was_there
+
+    def get(self, items, id):
+        if id not in items:
+            raise NotFound(id)
+        return items[id]
 
     @rule(store=either, device=devices)
-    def add(self, store, device):
-        if device.id in self.model:
-            with pytest.raises(Conflict):
-                self.stores[store].write(lambda to: to.devices.add(device))
-        else:
-            self.stores[store].write(lambda to: to.devices.add(device))
-            self.model[device.id] = device
+    def add_device(self, store, device):
+        self.write(store, lambda to: to.devices.add(device), lambda: self.set(self.devices, device, new=True) and None)
 
-    @rule(store=either, id=ids, name=text(64))
-    def update(self, store, id, name):
-        if id in self.model:
-            self.model[id] = self.model[id].merge({"name": name})
-            assert self.stores[store].write(lambda to: to.devices.update(id, {"name": name})) == self.model[id]
-        else:
-            with pytest.raises(NotFound):
-                self.stores[store].write(lambda to: to.devices.update(id, {"name": name}))
+    @rule(store=either, group=groups)
+    def add_group(self, store, group):
+        self.write(store, lambda to: to.groups.add(group), lambda: self.set(self.groups, group, new=True) and None)
 
     @rule(store=either, device=devices)
-    def put(self, store, device):
-        assert self.stores[store].write(lambda to: to.devices.put(device)) is (device.id not in self.model)
-        self.model[device.id] = device
+    def put_device(self, store, device):
+        self.write(store, lambda to: to.devices.put(device), lambda: self.set(self.devices, device))
 
-    @rule(store=either, doomed=st.lists(ids, max_size=4))
-    def remove(self, store, doomed):
-        expected = [id for id in dict.fromkeys(doomed) if self.model.pop(id, None)]
-        assert self.stores[store].write(lambda to: to.devices.remove(doomed)) == expected
+    @rule(store=either, group=groups)
+    def put_group(self, store, group):
+        self.write(store, lambda to: to.groups.put(group), lambda: self.set(self.groups, group))
 
-    @rule(store=either, device=devices, doomed=ids)
-    def change_much_and_then_refuse(self, store, device, doomed):
+    @rule(store=either, id=ids, name=names, kind=st.sampled_from(["devices", "groups"]))
+    def rename(self, store, id, name, kind):
+        def change():
+            items = getattr(self, kind)
+            self.set(items, item := self.get(items, id).merge({"name": name}))
+            return item
+
+        self.write(store, lambda to: getattr(to, kind).update(id, {"name": name}), change)
+
+    @rule(store=either, doomed=st.lists(ids, max_size=4), kind=st.sampled_from(["devices", "groups"]))
+    def remove(self, store, doomed, kind):
+        def change():
+            removed = [id for id in dict.fromkeys(doomed) if getattr(self, kind).pop(id, None)]
+            if removed:
+                self.rows = self.memberships
+            return removed
+
+        self.write(store, lambda to: getattr(to, kind).remove(doomed), change)
+
+    @rule(store=either, new=pairs)
+    def join(self, store, new):
+        def change():
+            added = [each for each in dict.fromkeys(new) if each not in self.memberships]
+            for each in added:
+                self.get(self.devices, each.device_id)
+                self.get(self.groups, each.group_id)
+            if added:
+                self.rows = [*self.memberships, *added]
+            return added
+
+        self.write(store, lambda to: to.memberships.add(new), change)
+
+    @rule(store=either, old=pairs)
+    def leave(self, store, old):
+        def change():
+            gone = [each for each in dict.fromkeys(old) if each in self.memberships]
+            if gone:
+                self.rows = [each for each in self.memberships if each not in gone]
+            return gone
+
+        self.write(store, lambda to: to.memberships.remove(old), change)
+
+    @rule(store=either, device=devices, group=groups, doomed=ids)
+    def change_much_and_then_refuse(self, store, device, group, doomed):
         def op(to):
             to.devices.put(device)
+            to.groups.remove([group.id, doomed])
+            to.groups.add(group)
+            to.memberships.add([Membership(device.id, group.id)])
             to.devices.remove([doomed])
             raise Conflict("no")
 
@@ -115,39 +162,73 @@ class Machine(RuleBasedStateMachine):
         self.stores[store].close()
         self.stores[store] = open_store(str(self.path))
 
-    @rule(rows=st.lists(devices, unique_by=lambda device: device.id), renaming=st.booleans())
-    def edit_by_hand(self, rows, renaming):
-        self.model = {device.id: device for device in rows}
-        self.edit(self.content(), renaming)
+    def edit(self, name, data, renaming):
+        """Change a file as an editor does, in place or by renaming; the time goes on, as it does for a person."""
+        path = self.folder / name
+        target = self.folder / "new" if renaming else path
+        target.write_bytes(data)
+        self.edits += 1
+        os.utime(target, ns=(self.edits * 10**9, self.edits * 10**9))
+        target.replace(path)
+        self.made.add(name)
 
-    @rule(junk=st.sampled_from([b"junk\n", b'"\n', b"\xff\n", b"a"]), renaming=st.booleans(), store=either)
-    def break_by_hand_and_mend(self, junk, renaming, store):
-        broken = self.content() + junk
-        self.edit(broken, renaming)
+    @rule(rows=st.lists(devices, unique_by=lambda device: device.id), renaming=st.booleans())
+    def edit_devices_by_hand(self, rows, renaming):
+        self.devices = {device.id: device for device in rows}
+        self.edit("device.csv", self.contents()["device.csv"], renaming)
+
+    @rule(rows=st.lists(groups, unique_by=(lambda group: group.id, lambda group: group.name)), renaming=st.booleans())
+    def edit_groups_by_hand(self, rows, renaming):
+        self.groups = {group.id: group for group in rows}
+        self.edit("group.csv", content(rows, GROUPS), renaming)
+
+    @rule(rows=st.lists(st.builds(Membership, ids, ids), unique=True), renaming=st.booleans())
+    def edit_memberships_by_hand(self, rows, renaming):
+        self.rows = rows
+        self.edit("device_group.csv", content(rows, MEMBERSHIPS), renaming)
+
+    @rule(
+        name=st.sampled_from(["device.csv", "group.csv", "device_group.csv"]),
+        junk=st.sampled_from([b"junk\n", b'"\n', b"\xff\n", b"a"]),
+        renaming=st.booleans(),
+        store=either,
+    )
+    def break_by_hand_and_mend(self, name, junk, renaming, store):
+        assume(name in self.made)
+        good = self.contents()[name]
+        self.edit(name, good + junk, renaming)
         self.agree()
         with pytest.raises(StoreUnavailable):
             self.stores[store].write(lambda to: to.devices.remove(["a"]))
-        assert self.path.read_bytes() == broken
-        self.edit(self.content(), renaming)
+        assert (self.folder / name).read_bytes() == good + junk
+        self.edit(name, good, renaming)
 
     @invariant()
     def agree(self):
-        expected = sorted(self.model.values(), key=lambda device: device.id)
+        all_devices = sorted(self.devices.values(), key=lambda device: device.id)
+        all_groups = sorted(self.groups.values(), key=lambda group: group.id)
+        of_group = {
+            group.id: [each for each in all_devices if Membership(each.id, group.id) in self.memberships]
+            for group in all_groups
+        }
         for store in self.stores:
-            assert store.devices.list() == expected
-            for sn in {device.hardware.sn for device in expected}:
-                found = [device for device in expected if device.hardware.sn == sn]
+            assert store.devices.list() == all_devices
+            assert store.groups.list() == all_groups
+            assert store.memberships.list() == sorted(self.memberships, key=lambda each: (each.device_id, each.group_id))
+            for sn in {device.hardware.sn for device in all_devices}:
+                found = [device for device in all_devices if device.hardware.sn == sn]
                 assert store.devices.list(DeviceFilter(sn=sn)) == found
+            for group in all_groups:
+                assert store.groups.list(GroupFilter(name=group.name)) == [group]
+                assert store.devices.list(DeviceFilter(group_ids=frozenset([group.id]))) == of_group[group.id]
 
     @invariant()
-    def the_file_says_the_same(self):
-        assert self.path.read_bytes() == self.content()
+    def the_files_say_the_same(self):
+        expected = self.contents()
+        assert {path.name for path in self.folder.iterdir() if path.name[0] != "."} == set(expected)
+        for name, data in expected.items():
+            assert (self.folder / name).read_bytes() == data
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=120 if LONG else 30,
-    stateful_step_count=40 if LONG else 20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestMachine.settings = WALKS
