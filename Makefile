@@ -2,6 +2,7 @@
 # make test  runs all tests (ARGS=... are pytest's arguments)
 # make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
 # make check runs the linters and the type checker
+# make picture and make api-table renew what the READMEs show of the API
 # Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test test-long check wheel image bench picture clean
+.PHONY: run test test-long check wheel image bench picture api-table clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -39,6 +40,9 @@ bench: .venv/installed
 
 picture: .venv/installed-test
 	$(BIN)/python docs/picture.py
+
+api-table: .venv/installed
+	$(BIN)/python docs/api_table.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 
 import pytest
@@ -49,6 +50,38 @@ def test_both_readmes_show_the_same_commands():
 
     english, chinese = map(code, READMES)
     assert english == chinese
+
+
+@pytest.fixture(scope="module")
+def table():
+    """What docs/api_table.py defines."""
+    return runpy.run_path(str(ROOT / "docs/api_table.py"))
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_each_readme_has_the_table_of_all_calls(table, readme):
+    text = (ROOT / readme).read_text("utf-8")
+    assert table["renewed"](text, table["openapi"](), readme) == text, "make api-table renews it"
+
+
+@pytest.fixture
+def known(table):
+    """An OpenAPI document with the operations that have a Chinese summary."""
+    return {"paths": {f"/{id}": {"get": {"operationId": id, "summary": id}} for id in table["CHINESE"]}}
+
+
+def test_the_table_has_a_chinese_summary_of_each_operation_and_no_other(table, known):
+    known["paths"]["/new"] = {"get": {"operationId": "get_new", "summary": "Get what is new"}}
+    with pytest.raises(SystemExit, match="needs a Chinese summary of get_new"):
+        table["renewed"]("", known, READMES[1])
+    del known["paths"]["/new"], known["paths"]["/is_alive"]
+    with pytest.raises(SystemExit, match="has is_alive: there is no such operation"):
+        table["renewed"]("", known, READMES[1])
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused(table, known):
+    with pytest.raises(SystemExit, match=r"README\.md must have one line <!-- api table"):
+        table["renewed"]("", known, READMES[0])
 
 
 @pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
