@@ -214,7 +214,9 @@ class Machine(RuleBasedStateMachine):
         for store in self.stores:
             assert store.devices.list() == all_devices
             assert store.groups.list() == all_groups
-            assert store.memberships.list() == sorted(self.memberships, key=lambda each: (each.device_id, each.group_id))
+            assert store.memberships.list() == sorted(
+                self.memberships, key=lambda each: (each.device_id, each.group_id)
+            )
             for sn in {device.hardware.sn for device in all_devices}:
                 found = [device for device in all_devices if device.hardware.sn == sn]
                 assert store.devices.list(DeviceFilter(sn=sn)) == found
