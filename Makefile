@@ -18,8 +18,8 @@ run: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
-test-long: .venv/installed-test
-	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py $(ARGS)
+test-long: .venv/installed-dev
+	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py $(ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

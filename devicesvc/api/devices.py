@@ -56,7 +56,7 @@ class Devices(MethodView):
         return devices.update(changes.pop("id"), changes)
 
     @blp.operation("delete_devices", 400, 413, 422)
-    @blp.arguments(schemas.DeviceIdsSchema(), location="query", as_kwargs=True)
+    @blp.arguments(schemas.DeviceIdsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED)
     def delete(self, ids: list[str]) -> Response:
         """Delete devices

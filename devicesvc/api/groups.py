@@ -53,7 +53,7 @@ class Groups(MethodView):
         return groups.update(changes.pop("id"), changes)
 
     @blp.operation("delete_groups", 400, 413, 422)
-    @blp.arguments(schemas.GroupIdsSchema(), location="query", as_kwargs=True)
+    @blp.arguments(schemas.GroupIdsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(
         200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED_GROUPS
     )

@@ -157,7 +157,7 @@ class GroupDevices(MethodView):
         return of_group.replace(id, data["ids"])
 
     @blp.operation("remove_devices_from_group", 400, 404, 413, 422)
-    @blp.arguments(schemas.DeviceIdsSchema(), location="query", as_kwargs=True)
+    @blp.arguments(schemas.DeviceIdsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(
         200, schemas.IdsAnswerSchema(), description="The devices that were in it.", example=examples.left(*examples.IDS)
     )
@@ -238,7 +238,7 @@ class DeviceGroups(MethodView):
         return of_device.replace(id, data["ids"])
 
     @blp.operation("remove_groups_from_device", 400, 404, 413, 422)
-    @blp.arguments(schemas.GroupIdsSchema(), location="query", as_kwargs=True)
+    @blp.arguments(schemas.GroupIdsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(
         200,
         schemas.IdsAnswerSchema(),

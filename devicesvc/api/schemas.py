@@ -72,10 +72,16 @@ def _nested(schema: ma.Schema, description: str) -> fields.Nested:
     return fields.Nested(schema, metadata={"description": description}, error_messages=_MESSAGES)
 
 
-def _list(of: Any, description: str, **kwargs: Any) -> fields.List[Any]:
-    example = {"example": kwargs.pop("example")} if "example" in kwargs else {}
-    messages = {**_MESSAGES, "invalid": "must be a list"}
-    return fields.List(of, metadata={"description": description, **example}, error_messages=messages, **kwargs)
+def _list(
+    of: Any, description: str, *, required: bool = False, validate: Any = None, **metadata: Any
+) -> fields.List[Any]:
+    return fields.List(
+        of,
+        required=required,
+        validate=validate,
+        metadata={"description": description, **metadata},
+        error_messages={**_MESSAGES, "invalid": "must be a list"},
+    )
 
 
 def _boolean(description: str, *, load_default: bool) -> fields.Boolean:
@@ -242,16 +248,28 @@ class GroupChangeSchema(GroupPatchSchema):
 # Queries
 
 
+def _ids(of: str, example: list[str], **metadata: Any) -> fields.List[Any]:
+    return _list(_text("An id."), f"The ids of {of}.", required=True, example=example, **metadata)
+
+
 class DeviceIdsSchema(Schema):
     """Devices, by their ids."""
 
-    ids = _list(_text("An id."), "The ids of devices.", required=True, example=examples.IDS)
+    ids = _ids("devices", examples.IDS)
+
+
+class DeviceIdsQuerySchema(Schema):
+    ids = _ids("devices", examples.IDS, minItems=1)  # a query has no way to say: none
 
 
 class GroupIdsSchema(Schema):
     """Groups, by their ids."""
 
-    ids = _list(_text("An id."), "The ids of groups.", required=True, example=examples.GROUP_IDS)
+    ids = _ids("groups", examples.GROUP_IDS)
+
+
+class GroupIdsQuerySchema(Schema):
+    ids = _ids("groups", examples.GROUP_IDS, minItems=1)
 
 
 class _Limit(fields.Integer):
