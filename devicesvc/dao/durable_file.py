@@ -82,7 +82,8 @@ def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
 def publish(versions: Collection[Path]) -> None:
     """Put what was prepared in the place of the files, in the order given; all of them lie in one folder.
 
-    Returns when that is durable. Raises StoreUnavailable: nothing is changed, unless it says that the outcome is
+    Each is durable before the next is touched, for a crash may keep any of the renames that the folder is not synced
+    after, and not those before it. Returns when all are. Raises StoreUnavailable: nothing is changed, unless it says that the outcome is
     unknown.
     """
     renamed = 0
@@ -90,7 +91,7 @@ def publish(versions: Collection[Path]) -> None:
         for path in versions:
             _temporary(path).replace(path)
             renamed += 1
-        _sync_folder(path.parent)
+            _sync_folder(path.parent)
     except OSError as error:
         sweep(versions)
         if renamed:

@@ -5,29 +5,78 @@ python -m tests.long.one_change CHANGE PATH
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from devicesvc.dao import open_store
+from devicesvc.dao.base import Store, Transaction
 from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Device, Group, Membership
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
 from tests.long.crash_states import ANSWER
 
 LONG = {"name": "设" * 64, "hardware_model": "备" * 64, "hardware_sn": "管" * 64}  # so that a file has several blocks
-BEFORE = [device(id, **LONG) for id in ("1", "2", "3")]
-CHANGED = {"name": "理" * 64}
 
-# For each change: the devices before it (None: there is no file), the devices after it, and the op (None: only open).
+
+@dataclass(frozen=True)
+class Registry:
+    """What a store holds, each kind sorted by id."""
+
+    devices: Sequence[Device]
+    groups: Sequence[Group] = ()
+    memberships: Sequence[Membership] = ()
+
+    @classmethod
+    def of(cls, store: Store) -> "Registry":
+        return cls(*map(tuple, (store.devices.list(), store.groups.list(), store.memberships.list())))
+
+    def fill(self, to: Transaction) -> None:
+        """Put all into an empty store that has only the devices."""
+        for group in self.groups:
+            to.groups.add(group)
+        to.memberships.add(self.memberships)
+
+
+@dataclass(frozen=True)
+class Change:
+    """before: None where there is no file yet. op: None for the opening alone."""
+
+    before: Registry | None
+    after: Registry
+    op: Callable[[Transaction], object] | None
+
+
+ONE, TWO, THREE, FOUR = (device(id, **LONG) for id in ("1", "2", "3", "4"))
+A, B = (Group(id, LONG["name"][:63] + id, "组" * 256) for id in "ab")
+RENAMED = {"name": "理" * 64}
+
+ALONE = Registry((ONE, TWO, THREE))
+JOINED = Registry((ONE, TWO, THREE), (A, B), (Membership("1", "a"), Membership("1", "b"), Membership("2", "a")))
+
 CHANGES = {
-    "the first start": (None, [*DEVICES], None),
-    "an add": (BEFORE, [*BEFORE, device("4", **LONG)], lambda to: to.devices.add(device("4", **LONG))),
-    "an update": (BEFORE, [BEFORE[0].merge(CHANGED), *BEFORE[1:]], lambda to: to.devices.update("1", CHANGED)),
-    "a delete": (BEFORE, BEFORE[1:], lambda to: to.devices.remove(["1"])),
+    "the first start": Change(None, Registry(tuple(sorted(DEVICES, key=lambda each: each.id))), None),
+    "an add": Change(ALONE, Registry((ONE, TWO, THREE, FOUR)), lambda to: to.devices.add(FOUR)),
+    "an update": Change(ALONE, Registry((ONE.merge(RENAMED), TWO, THREE)), lambda to: to.devices.update("1", RENAMED)),
+    "a delete": Change(ALONE, Registry((TWO, THREE)), lambda to: to.devices.remove(["1"])),
+    "the first group": Change(ALONE, Registry((ONE, TWO, THREE), (A,)), lambda to: to.groups.add(A)),
+    "a membership": Change(
+        JOINED,
+        Registry(JOINED.devices, JOINED.groups, (*JOINED.memberships, Membership("3", "b"))),
+        lambda to: to.memberships.add([Membership("3", "b")]),
+    ),
+    "a delete of a device in groups": Change(
+        JOINED, Registry((TWO, THREE), (A, B), (Membership("2", "a"),)), lambda to: to.devices.remove(["1"])
+    ),
+    "a delete of a group with devices": Change(
+        JOINED, Registry(JOINED.devices, (B,), (Membership("1", "b"),)), lambda to: to.groups.remove(["a"])
+    ),
 }
 
 
 if __name__ == "__main__":
-    change, path = sys.argv[1:]
-    _, _, op = CHANGES[change]
+    name, path = sys.argv[1:]
+    op = CHANGES[name].op
     try:
         with open_store(path, DEVICES) as store:
             if op:
