@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
+from apispec import BasePlugin
 from flask import Flask
 from flask_smorest.utils import prepare_response
 
@@ -37,6 +38,18 @@ _CONDITIONS = [
 ]
 
 
+class _PathParameters(BasePlugin):
+    """Says the parameters of a path in each of its operations.
+
+    Said once for the path, Swagger UI loses one that shares its name with an argument in the query, as `id` does.
+    """
+
+    def path_helper(self, path: Any = None, operations: Any = None, parameters: Any = None, **kwargs: Any) -> None:
+        for operation in operations.values():
+            operation["parameters"] = [*parameters, *operation.get("parameters", [])]
+        parameters.clear()
+
+
 class Api(flask_smorest.Api):
     """The OpenAPI document, at /openapi.json, with the problem of errors.py as the answer of every refusal."""
 
@@ -51,7 +64,7 @@ class Api(flask_smorest.Api):
             OPENAPI_URL_PREFIX="/",
             API_SPEC_OPTIONS={"info": {"description": INTRO}},
         )
-        super().__init__(app)
+        super().__init__(app, spec_kwargs={"extra_plugins": [_PathParameters()]})
         self.spec.components.security_scheme(
             "bearer",
             {"type": "http", "scheme": "bearer", "description": "Only where the service has tokens configured."},

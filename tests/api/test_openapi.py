@@ -140,6 +140,14 @@ def test_no_get_or_delete_has_a_request_body_so_that_swagger_can_send_them(docum
         assert ("requestBody" in operation) == (method in ("post", "put", "patch") and not to_one_member)
 
 
+def test_the_parameters_of_a_path_are_said_in_each_operation_so_that_swagger_shows_them(document):
+    """It loses those of a path where an argument in the query has the same name."""
+    for path, method, operation in operations(document):
+        told = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+        assert told == re.findall(r"{(\w+)}", path), (path, method)
+        assert "parameters" not in document["paths"][path]
+
+
 def filled_in(document, path, method):
     """The path and the arguments of the test client that are what Swagger UI fills in."""
     operation = document["paths"][path][method]
