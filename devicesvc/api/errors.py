@@ -12,7 +12,7 @@ from devicesvc.errors import Conflict, Invalid, NotFound, RegistryError, StoreUn
 
 # Every status that an operation may refuse with, and when: the documentation shows these words.
 REFUSALS = {
-    400: "The request cannot be read: the body is not JSON, or something is given twice.",
+    400: "The request cannot be read: the body is not what it is declared as, or something is given twice.",
     401: "Tokens are configured, and the request has no valid one.",
     403: "The token may read, but not write.",
     404: "There is no such item.",
@@ -77,15 +77,20 @@ def _http(error: HTTPException) -> Response:
     return _problem(status, details.get(status) or error.description or "", {}, headers)
 
 
+def example(status: int) -> dict[str, object]:
+    """A refusal with this status, for the documentation."""
+    errors = {"name": "is required"} if status == 422 else {}
+    return _members(status, _sentence(errors) if errors else REFUSALS[status], errors)
+
+
 def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mapping[str, str]) -> Response:
+    body = orjson.dumps(_members(status, detail, errors), option=orjson.OPT_APPEND_NEWLINE)
+    return Response(body, status, headers, mimetype="application/problem+json")
+
+
+def _members(status: int, detail: str, errors: Mapping[str, str]) -> dict[str, object]:
     title = HTTP_STATUS_CODES.get(status, "Error")  # Python's own names change with its version
-    body = {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
-    return Response(
-        orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
-        status,
-        headers,
-        mimetype="application/problem+json",
-    )
+    return {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
 
 
 def _sentence(errors: Mapping[str, str]) -> str:

@@ -82,6 +82,11 @@ def joined(*ids: str, status: int = 200) -> dict[str, object]:
     return {"status": status, "message": f"memberships added: {len(ids)}", "ids": list(ids)}
 
 
+def replaced(*ids: str) -> dict[str, object]:
+    """The answer to a new set of members, where these have come and none has gone."""
+    return {"status": 200, "message": f"memberships added: {len(ids)}, removed: 0", "ids": list(ids)}
+
+
 def left(*ids: str) -> dict[str, object]:
     """The answer to a removal of members."""
     return {"status": 200, "message": f"memberships removed: {len(ids)}", "ids": list(ids)}

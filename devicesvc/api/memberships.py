@@ -146,7 +146,7 @@ class GroupDevices(MethodView):
         200,
         schemas.IdsAnswerSchema(),
         description="The devices that came or went.",
-        example=examples.joined(*examples.MEMBER_IDS["ids"]),
+        example=examples.replaced(*examples.MEMBER_IDS["ids"]),
     )
     def put(self, data: dict[str, list[str]], id: str) -> Response:
         """Set the devices of a group
@@ -227,7 +227,7 @@ class DeviceGroups(MethodView):
         200,
         schemas.IdsAnswerSchema(),
         description="Groups entered or left.",
-        example=examples.joined(examples.GROUP["id"]),
+        example=examples.replaced(examples.GROUP["id"]),
     )
     def put(self, data: dict[str, list[str]], id: str) -> Response:
         """Set the groups of a device

@@ -280,28 +280,21 @@ class _Limit(fields.Integer):
         return super()._validated(int(value) if in_digits else value)
 
 
-class ListSchema(Schema):
-    """Which part of a list to answer with, in which order."""
-
-    limit = _Limit(
+def _limit() -> _Limit:
+    return _Limit(
         strict=True,
         validate=ma.validate.Range(1, paging.MAX_LIMIT, error=f"must be from 1 to {paging.MAX_LIMIT}"),
         metadata={"description": f"At most so many; {paging.MAX_LIMIT} where it is not given."},
         error_messages={**_MESSAGES, "invalid": f"must be a whole number from 1 to {paging.MAX_LIMIT}"},
     )
-    cursor = _text("Go on after an earlier answer: its `next`.", format="cursor")
-    total = _boolean("Whether to count all that fit; `false` is faster in a large registry.", load_default=True)
 
-    filter: type[DeviceFilter | GroupFilter]
 
-    @ma.post_load
-    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Part the arguments of the view: what must fit, and which part of that to answer with."""
-        asked = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
-        try:
-            return {"where": self.filter(**data), "window": paging.window(self.filter.SORTS, **asked)}
-        except Invalid as error:
-            raise ma.ValidationError(error.errors) from error
+def _cursor() -> fields.String:
+    return _text("Go on after an earlier answer: its `next`.", format="cursor")
+
+
+def _total() -> fields.Boolean:
+    return _boolean("Whether to count all that fit; `false` is faster in a large registry.", load_default=True)
 
 
 def _sort(filter: type[DeviceFilter | GroupFilter]) -> fields.String:
@@ -324,7 +317,22 @@ class _OneOf(fields.String):
         return frozenset([super()._deserialize(*arguments, **kwargs)])
 
 
-class DeviceQuerySchema(ListSchema):
+class _QuerySchema(Schema):
+    """What to look for, and which part of that to answer with, in which order."""
+
+    filter: type[DeviceFilter | GroupFilter]
+
+    @ma.post_load
+    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Part the arguments of the view."""
+        asked = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
+        try:
+            return {"where": self.filter(**data), "window": paging.window(self.filter.SORTS, **asked)}
+        except Invalid as error:
+            raise ma.ValidationError(error.errors) from error
+
+
+class DeviceQuerySchema(_QuerySchema):
     """What devices to look for."""
 
     id = _text("Only the device with this id.", example=examples.ID)
@@ -337,17 +345,23 @@ class DeviceQuerySchema(ListSchema):
     ipv4 = _text("Only devices with this IPv4 address.")
     group_id = _OneOf("group_ids", "Only devices in the group with this id.")
     sort = _sort(DeviceFilter)
+    limit = _limit()
+    cursor = _cursor()
+    total = _total()
 
     filter = DeviceFilter
 
 
-class GroupQuerySchema(ListSchema):
+class GroupQuerySchema(_QuerySchema):
     """What groups to look for."""
 
     id = _text("Only the group with this id.")
     name = _text("Only the group with this name.")
     device_id = _OneOf("device_ids", "Only groups that the device with this id is in.")
     sort = _sort(GroupFilter)
+    limit = _limit()
+    cursor = _cursor()
+    total = _total()
 
     filter = GroupFilter
 

@@ -8,12 +8,13 @@ from apispec import BasePlugin
 from flask import Flask
 from flask_smorest.utils import prepare_response
 
-from devicesvc.api.errors import REFUSALS, ProblemSchema
+from devicesvc.api.errors import REFUSALS, ProblemSchema, example
 from devicesvc.api.reading import Parser
 
 INTRO = """\
-A registry of devices. Every answer is JSON with the HTTP status in `status` and a sentence in `message`; when all is
-well `data` or `ids` come along, and where something is wrong `detail` and `errors` say what, where and what to do.
+A registry of devices and groups. Every answer but CSV is JSON with the HTTP status in `status` and a sentence in
+`message`; when all is well `data` or `ids` come along, and where something is wrong `detail` and `errors` say what,
+where and what to do.
 
 GET and DELETE take their arguments in the query, as this page shows, or as a JSON object in the request body.
 
@@ -25,12 +26,7 @@ The examples are about the sample devices, and a group `classroom`, to be added 
 ETAG = {"ETag": {"description": "The version of the item, to be sent back in If-Match.", "schema": {"type": "string"}}}
 LOCATION = {"Location": {"description": "The path of the new item.", "schema": {"type": "string"}}}
 _CONDITIONS = [
-    {
-        "in": "header",
-        "name": name,
-        "description": description,
-        "schema": {"type": "string"},
-    }
+    {"in": "header", "name": name, "description": description, "schema": {"type": "string"}}
     for name, description in (
         ("If-Match", "Go on only where the item is one of these versions: ETags, or * for any."),
         ("If-None-Match", "Go on only where the item is none of these versions; * for a new item only."),
@@ -73,9 +69,15 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         """Leave errors to errors.py."""
 
+    def _register_etag_headers(self) -> None:
+        """Show no header of flask-smorest's own ETags."""
+
+    def _register_pagination_header(self) -> None:
+        """Nor of its own pages."""
+
     def _register_responses(self) -> None:
         for status, description in REFUSALS.items():
-            response = {"description": description, "schema": ProblemSchema}
+            response = {"description": description, "schema": ProblemSchema, "example": example(status)}
             prepare_response(response, self.spec, "application/problem+json")
             self.spec.components.response(HTTPStatus(status).name, response, lazy=True)
 

@@ -82,9 +82,8 @@ def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
 def publish(versions: Collection[Path]) -> None:
     """Put what was prepared in the place of the files, in the order given; all of them lie in one folder.
 
-    Each is durable before the next is touched, for a crash may keep any of the renames that the folder is not synced
-    after, and not those before it. Returns when all are. Raises StoreUnavailable: nothing is changed, unless it says that the outcome is
-    unknown.
+    Each is durable before the next is touched: of the renames between two syncs of the folder, a crash may keep any.
+    Raises StoreUnavailable: nothing is changed, unless it says that the outcome is unknown.
     """
     renamed = 0
     try:

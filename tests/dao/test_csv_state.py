@@ -2,9 +2,11 @@
 
 import random
 
+import pytest
+
 from devicesvc.dao.csv_format import DEVICES as FORMAT
 from devicesvc.dao.csv_lines import Row
-from devicesvc.dao.csv_state import BLOCK, Table
+from devicesvc.dao.csv_state import BLOCK, FEW, Draft, Table
 from tests.hard_data import device
 
 
@@ -72,3 +74,51 @@ def test_any_changes_one_after_another_end_where_a_dict_does():
             else:
                 rows.pop(id, None)
         check(state, rows)
+
+
+class TestDraft:
+    """What the ops of one commit change, over a table that stays as it is."""
+
+    @staticmethod
+    def draft():
+        return Draft(Table.of(FORMAT, {"a": row("a"), "b": row("b", "t")}))
+
+    def test_an_op_that_fails_leaves_what_the_ops_before_it_changed(self):
+        draft = self.draft()
+        draft.set(row("a", "first").item)
+        draft.set(row("new", "first").item)
+        draft.remove("b")
+        draft.keep()
+        draft.set(row("a", "second").item)
+        draft.set(row("b", "second").item)
+        draft.set(row("c", "second").item)
+        draft.remove("new")
+        draft.undo()
+        assert draft.keys == ["a", "new"]
+        assert draft.having("sn", "second") == []
+        assert sorted(draft.having("sn", "first")) == ["a", "new"]
+        assert list(draft.apply().lines()) == ["a", "new"]
+        assert draft.apply().get("a").hardware.sn == "first"
+
+    def test_an_index_finds_what_has_the_value_now_and_not_what_had_it(self):
+        draft = self.draft()
+        draft.set(row("a", "x").item)
+        draft.set(row("a", "y").item)
+        draft.set(row("b", "y").item)
+        draft.remove("b")
+        assert [draft.having("sn", sn) for sn in ("s", "t", "x", "y")] == [[], [], [], ["a"]]
+
+    def test_without_changes_the_table_is_the_same_one(self):
+        table = Table.of(FORMAT, {"a": row("a")})
+        assert Draft(table).apply() is table
+
+
+@pytest.mark.parametrize("many", [3, FEW + 1])
+def test_the_keys_stay_sorted_however_many_come_and_go(many):
+    table = Table.of(FORMAT, {f"{number:03}": row(f"{number:03}") for number in range(300)})
+    assert table.keys == sorted(table.keys)
+    changes = {f"{number * 2:03}": None for number in range(many)} | {
+        f"{number}-": row(f"{number}-") for number in range(many)
+    }
+    after = table.apply(changes)
+    assert after.keys == sorted(({*table.keys} | {*changes}) - {key for key, each in changes.items() if not each})
