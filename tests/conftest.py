@@ -35,10 +35,23 @@ def store(store_url: str) -> Iterator[Store]:
         yield store
 
 
+@pytest.fixture(scope="session")
+def app_over() -> Callable[[Store], Flask]:
+    """Gives the app over a store. It is made only once: to describe all its calls takes longer than most tests."""
+    made = []
+
+    def app_over(store: Store) -> Flask:
+        if not made:
+            made.append(create_app({"TOKENS_FILE": ""}, store=store))
+        made[0].extensions["devicesvc.store"] = store
+        return made[0]
+
+    return app_over
+
+
 @pytest.fixture
-def app(store: Store, monkeypatch: pytest.MonkeyPatch) -> Flask:
-    monkeypatch.delenv("DEVICESVC_TOKENS_FILE", raising=False)
-    return create_app(store=store)
+def app(store: Store, app_over: Callable[[Store], Flask]) -> Flask:
+    return app_over(store)
 
 
 @pytest.fixture
