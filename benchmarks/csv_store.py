@@ -28,7 +28,7 @@ from flask import Flask
 
 from devicesvc import create_app
 from devicesvc.dao import open_store
-from devicesvc.dao.base import DeviceWriter
+from devicesvc.dao.base import Page, Window, Writer
 from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
 
 ROOT = Path(__file__).parent.parent
@@ -227,8 +227,10 @@ def changes_a_second(port: int, clients: int, seconds: int, script: Path, ids: P
     return float(re.search(r"Requests/sec: +([0-9.]+)", words)[1])
 
 
-class NoStore(DeviceWriter):
+class NoStore(Writer[Device, DeviceFilter]):
     """What is left of a store without files: ops on devices in memory, one after another."""
+
+    item, filter = Device, DeviceFilter
 
     def __init__(self, devices: Iterable[Device]) -> None:
         self.devices = self
@@ -251,8 +253,8 @@ class NoStore(DeviceWriter):
     def remove(self, ids: Iterable[str]) -> list[str]:
         return [id for id in ids if self._devices.pop(id, None)]
 
-    def list(self, where: DeviceFilter = DeviceFilter()) -> list[Device]:
-        return [device for device in self._devices.values() if where.matches(device)]
+    def page(self, where: DeviceFilter, window: Window) -> Page[Device]:
+        return Page([device for device in self._devices.values() if where.matches(device)], None, None)
 
 
 def without_store() -> Flask:
