@@ -37,6 +37,7 @@ image:
 bench: .venv/installed
 	$(BIN)/python benchmarks/get_by_id.py
 	$(BIN)/python benchmarks/csv_store.py
+	$(BIN)/python benchmarks/bulk.py
 
 picture: .venv/installed-test
 	$(BIN)/python docs/picture.py

@@ -33,7 +33,7 @@ def test_each_command_prints_what_the_document_shows(document, here, tmp_path, c
             ended = subprocess.run(["bash", "-c", here(command)], capture_output=True, text=True, cwd=tmp_path, env=env)
             assert ended.stdout == output
             shown += 1
-    assert shown == 3
+    assert shown == 6
 
 
 @pytest.mark.parametrize("document", READMES)
