@@ -91,6 +91,7 @@ class CsvStore(Store):
         with self._mutex:
             for file in self._files:
                 file.watch.see(None)
+                file.watch.let_go()
 
     def _commit(self, batch: Sequence[Waiting]) -> None:
         """Run the ops one after another, make what they changed durable together, and only then tell each its outcome.
@@ -112,8 +113,10 @@ class CsvStore(Store):
                 # First the memberships that do not count leave the file, lest an id that comes back revive one.
                 self._replace(self._state)
                 self._replace(after)
-        for tell in outcomes:
-            tell()
+            for tell in outcomes:
+                tell()
+            for file in self._files:
+                file.watch.let_go()
 
     def _replace(self, state: State) -> None:
         """Put the next state into the files that differ from it, and then in front of the readers."""
@@ -177,6 +180,7 @@ class CsvStore(Store):
             self._state = self._linked()
         for file, version in versions.items():
             file.watch.see(version)
+            file.watch.let_go()
 
     def _linked(self) -> State:
         """The state that the files tell of."""

@@ -30,23 +30,29 @@ class Watch:
     """A file, and the version of it that was seen last."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = str(path)
         self._seen: Version | None = None
+        self._before: list[Version] = []
         self._coming: Stamp | None = None
 
     def is_current(self) -> bool:
         """Whether the file is the version seen last, or the one that is about to be."""
         try:
-            now = _stamp(self.path.stat())
+            now = _stamp(os.stat(self._path))
         except OSError:
             return self._seen is None
         return (self._seen is not None and now == self._seen.stamp) or now == self._coming
 
     def see(self, version: Version | None) -> None:
-        """This is the version now; None where there is no file."""
+        """This is the version now; None where there is no file. Those before stay open until `let_go`."""
         if self._seen:
-            self._seen.file.close()
+            self._before.append(self._seen)
         self._seen = version
+
+    def let_go(self) -> None:
+        """Close the versions before: to free their blocks takes a file system a while, so nobody should wait for it."""
+        while self._before:
+            self._before.pop().file.close()
 
     @contextmanager
     def expect(self, version: Version) -> Iterator[None]:

@@ -140,6 +140,7 @@ class TestVersions:
     def test_only_one_version_is_kept_open(self, store, path):
         for number in range(20):
             store.write(add(device(str(number))))
+        store.ping()  # comes after all that the last change had to do
         targets = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
         assert sum(target.startswith(str(path)) for target in targets) == 1
 
