@@ -1,0 +1,184 @@
+"""The schema of the SQL stores, as Alembic's revisions in versions/.
+
+An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime: it is done as a whole or
+not at all, also where several processes try at once or one is killed. To add a revision, in a checkout:
+`alembic -c setup.cfg revision --rev-id 0002 -m "what changes"`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from devicesvc.errors import StoreUnavailable
+
+DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+WAIT = 30  # seconds for what somebody else does in the database
+
+
+def upgrade(url: str) -> list[str]:
+    """Bring the database that url names to the newest revision; an SQLite file that is missing is made.
+
+    Returns the revisions that were applied, the oldest first: none where it was up to date. Raises StoreUnavailable;
+    then nothing is changed.
+    """
+    return _change(url, lambda config: command.upgrade(config, "head"))
+
+
+def downgrade(url: str, revision: str) -> list[str]:
+    """Take the database that url names back to a revision, or to "base", which has no tables; what is in the tables and
+    columns that go is lost.
+
+    Returns the revisions that were taken back, the newest first. Raises StoreUnavailable; then nothing is changed.
+    """
+    _must_exist(_read(url))
+    return _change(url, lambda config: command.downgrade(config, revision))
+
+
+def current(url: str) -> str | None:
+    """The revision of the database that url names, None where it is empty. Raises StoreUnavailable where it cannot be
+    read, or is not one of this program's."""
+    _must_exist(_read(url))
+    with _transaction(_read(url), change=False) as connection:
+        return _revision(connection)
+
+
+def head() -> str:
+    """The newest revision."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision
+    return revision
+
+
+def must_be_current(url: str) -> None:
+    """Raises StoreUnavailable where the database that url names is not at the newest revision, or cannot be read."""
+    if current(url) != head():
+        raise StoreUnavailable(f"{shown(url)} is not up to date: first run  devicesvc db upgrade {shown(url)}")
+
+
+def shown(url: str) -> str:
+    """The URL with its password hidden. Raises StoreUnavailable where it is none of a database."""
+    return _shown(_read(url))
+
+
+def _change(url: str, run: Callable[[Config], None]) -> list[str]:
+    applied: list[str] = []
+    with _transaction(_read(url), change=True) as connection:
+        _revision(connection)
+        run(_config(connection=connection, on_version_apply=lambda step, **_: applied.append(step.up_revision_id)))
+    return applied
+
+
+def _config(**attributes: Any) -> Config:
+    """Alembic's settings; env.py finds the attributes."""
+    config = Config(attributes=attributes)
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    where = _shown(connection.engine.url)
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
+    for revision in revisions:
+        if revision not in known:
+            raise StoreUnavailable(
+                f"{where} is at revision {revision}, which this devicesvc does not know: use the one that made it."
+            )
+    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    if tables and not revisions:
+        raise StoreUnavailable(
+            f"{where} holds tables of another program, such as {min(tables)}: name a database of devicesvc's own."
+        )
+    return revisions[0] if revisions else None
+
+
+@contextmanager
+def _transaction(url: URL, *, change: bool) -> Iterator[Connection]:
+    """One transaction; of those that change something there is one at a time. Raises StoreUnavailable in place of what
+    SQLAlchemy, Alembic and the database raise."""
+    where = _shown(url)
+    try:
+        engine = _sqlite(url, change) if url.get_backend_name() == "sqlite" else _postgresql(url, change)
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"{where} cannot be opened: {error}.") from error
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (SQLAlchemyError, CommandError, UnicodeError) as error:  # UnicodeError: a host that cannot be one
+        done = "changed" if change else "read"
+        raise StoreUnavailable(f"{where} cannot be {done}: {_reason(error)}.") from error
+    finally:
+        engine.dispose()
+
+
+def _sqlite(url: URL, change: bool) -> Engine:
+    folder = os.path.dirname(_file(url)) or "."
+    if not os.path.isdir(folder):
+        raise StoreUnavailable(f"{_shown(url)} cannot be opened: there is no folder {folder}.")
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT})
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        # Python's sqlite3 would begin only at an INSERT. Foreign keys are off, since nobody asks for them: so that a
+        # revision may make a table anew.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if change else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, change: bool) -> Engine:
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    engine = create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=patience)
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        if change:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))"))
+
+    return engine
+
+
+def _read(url: str) -> URL:
+    try:
+        read = make_url(url)
+    except (SQLAlchemyError, ValueError) as error:  # not shown: nobody knows which part is the password
+        raise StoreUnavailable("The store's URL cannot be read: it must be as in sqlite:///device.db.") from error
+    if read.drivername not in DRIVERS:
+        raise StoreUnavailable(f"A database is sqlite:/// or postgresql+psycopg://, not {read.drivername}.")
+    if read.get_backend_name() == "sqlite" and (read.database in (None, "", ":memory:") or read.query):
+        raise StoreUnavailable(f"{url!r} names no file: it must be as in sqlite:///device.db.")
+    return read
+
+
+def _shown(url: URL) -> str:
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()  # hides the one before the host
+
+
+def _file(url: URL) -> str:
+    return url.database or ""
+
+
+def _must_exist(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and not os.path.exists(_file(url)):
+        raise StoreUnavailable(f"{_shown(url)} cannot be read: there is no file {_file(url)}.")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in the words of the database and on one line."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if primary := getattr(getattr(cause, "diag", None), "message_primary", None):
+        return str(primary)
+    lines = [line for line in str(cause).splitlines() if not line.startswith("\t")]  # \t: libpq's advice
+    return lines[-1].removeprefix("- ").rstrip(".") if lines else type(cause).__name__
