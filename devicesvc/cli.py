@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, devicesvc check, devicesvc token."""
+"""The command line: devicesvc serve, devicesvc check, devicesvc db, devicesvc token."""
 
 import logging.config
 import multiprocessing
@@ -18,6 +18,8 @@ from devicesvc.config import DEFAULTS
 from devicesvc.dao import check_store, open_store
 from devicesvc.errors import RegistryError
 from devicesvc.sample import DEVICES
+
+log = logging.getLogger(__name__)
 
 
 @click.group()
@@ -64,6 +66,50 @@ def check(store: str) -> None:
 
 
 @main.group()
+def db() -> None:
+    """The tables of a database: STORE is sqlite:///device.db, sqlite:////an/absolute/path.db or
+    postgresql+psycopg://user:password@host/name.
+
+    Without STORE: the environment's DEVICESVC_STORE.
+    """
+
+
+@db.command("upgrade")
+@click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
+def upgrade_db(store: str) -> None:
+    """Make the tables in STORE, or bring them up to date. For SQLite, serve does it by itself."""
+    with _one_sentence():
+        click.echo(_upgrade(store))
+
+
+@db.command("downgrade")
+@click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
+@click.option("--to", "revision", metavar="REVISION", required=True, help='Such as 0001, or "base": no tables.')
+@click.confirmation_option(prompt="What is in the tables and columns that go is lost. Go on?")
+def downgrade_db(store: str, revision: str) -> None:
+    """Take the tables in STORE back to those of an earlier revision."""
+    with _one_sentence():
+        migrations = _migrations(store)
+        undone = migrations.downgrade(store, revision)
+        where = migrations.shown(store)
+    click.echo(f"Downgraded {where}: without {', '.join(undone)}." if undone else f"{where} is at {revision} already.")
+
+
+@db.command("current")
+@click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
+def current_db(store: str) -> None:
+    """Say at which revision the tables in STORE are. Nothing is changed."""
+    with _one_sentence():
+        migrations = _migrations(store)
+        where, current, head = migrations.shown(store), migrations.current(store), migrations.head()
+    if current == head:
+        click.echo(f"{where} is up to date ({head}).")
+    else:
+        at = f"is at {current}" if current else "has no tables"
+        click.echo(f"{where} {at}: devicesvc db upgrade brings it to {head}.")
+
+
+@main.group()
 def token() -> None:
     """Tokens, for a service that not everybody may call."""
 
@@ -103,11 +149,40 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _open_once(store: str) -> None:
-    """Make the store where it is missing, and see that it can be opened; else end the process with one sentence."""
+    """Make the store where it is missing, upgrade an SQLite file, and see that the store can be opened; else end the
+    process with one sentence."""
     try:
+        if _scheme(store) == "sqlite":
+            log.info(_upgrade(store))
+        elif _scheme(store) == "postgresql":
+            _migrations(store).must_be_current(store)
         open_store(store, DEVICES).close()
     except RegistryError as error:
         sys.exit(f"Error: {error}")
+
+
+def _scheme(store: str) -> str:
+    """What kind of store it is: csv, sqlite, postgresql, or what else stands there."""
+    scheme, colon, _ = store.partition("://")
+    return scheme.partition("+")[0] if colon else "csv"
+
+
+def _migrations(store: str) -> Any:
+    """The package devicesvc.migrations; for a CSV store, the end of the command with one sentence."""
+    if _scheme(store) == "csv":
+        click.echo(f"{store} is a CSV file, which has no tables and needs no upgrade.")
+        click.get_current_context().exit()
+    import devicesvc.migrations as migrations  # not above: it takes longer than to open a CSV store
+
+    return migrations
+
+
+def _upgrade(store: str) -> str:
+    """Upgrade the database, and say what was done."""
+    migrations = _migrations(store)
+    if applied := migrations.upgrade(store):
+        return f"Upgraded {migrations.shown(store)}: {', '.join(applied)}."
+    return f"{migrations.shown(store)} is up to date ({migrations.head()})."
 
 
 def _check_free(host: str, port: int) -> None:

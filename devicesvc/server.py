@@ -31,7 +31,11 @@ logconfig_dict = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stdout"]},
-    "loggers": {name: {"level": "INFO", "propagate": True} for name in ("gunicorn.error", "gunicorn.access")},
+    "loggers": {
+        "alembic": {"level": "WARNING"},  # what it does, devicesvc.cli says in one line
+        "gunicorn.access": {"level": "INFO", "propagate": True},
+        "gunicorn.error": {"level": "INFO", "propagate": True},
+    },
 }
 
 
