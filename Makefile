@@ -16,7 +16,7 @@ run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-long: .venv/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py $(ARGS)
@@ -38,6 +38,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/get_by_id.py
 	$(BIN)/python benchmarks/csv_store.py
 	$(BIN)/python benchmarks/bulk.py
+	$(BIN)/python benchmarks/stores.py
 
 picture: .venv/installed-test
 	$(BIN)/python docs/picture.py

@@ -35,10 +35,10 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1, 64), default=server.workers, help="How many processes.")
 @click.option("--threads", type=click.IntRange(1, 512), default=server.threads, help="How many threads in each.")
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
-    """Serve the registry in STORE, the path of a CSV file.
+    """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, or postgresql+psycopg://...
 
     Without STORE: the environment's DEVICESVC_STORE, or ./device.csv. A file that is missing is made, with five sample
-    devices. Stop with Ctrl-C.
+    devices; an SQLite file of an older version is upgraded. Stop with Ctrl-C.
     """
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -74,8 +74,14 @@ _MONTH_AND_DAY = (
 _DATE = f"((?!0000)[0-9]{{4}}-{_MONTH_AND_DAY}|([0-9]{{2}}{_BY_4}|{_BY_4}00)-02-29)"
 
 
-def _plain_mac(value: str) -> str:
+def plain_mac(value: str) -> str:
+    """A MAC address in the form that is kept."""
     return value.lower().replace("-", ":")
+
+
+def fold(value: str) -> str:
+    """Text without its case, as Unicode folds it: what is found in any case is compared so."""
+    return value.casefold()
 
 
 class _Checked:
@@ -137,7 +143,7 @@ class Nic(_Checked):
             pattern="[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}",
             min_length=17,
             max_length=17,
-            settle=_plain_mac,
+            settle=plain_mac,
         ),
     ]
     ipv4: Annotated[
@@ -245,8 +251,8 @@ class DeviceFilter:
             and self.name in (None, device.name)
             and self.type in (None, device.type)
             and self.status in (None, device.status)
-            and (self.model is None or self.model.casefold() in device.hardware.model.casefold())
-            and (self.mac is None or _plain_mac(self.mac) in (nic.mac for nic in device.nic))
+            and (self.model is None or fold(self.model) in fold(device.hardware.model))
+            and (self.mac is None or plain_mac(self.mac) in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
         )
 

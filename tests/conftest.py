@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from devicesvc.migrations import upgrade
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -17,16 +19,51 @@ from devicesvc import create_app
 from devicesvc.dao import open_store
 from devicesvc.dao.base import Store
 from devicesvc.sample import DEVICES
-from tests.postgres import Server, running_server
+from tests.postgres import Registry, Server, running_server
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-@pytest.fixture(params=["csv"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that does not exist yet, once for each kind of store."""
-    return {"csv": str(tmp_path / "device.csv")}[request.param]
+@pytest.fixture(params=["csv", "sqlite", "postgresql"])
+def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Gives the URL of a store that nobody has used yet, in a folder if it is one in files: once for each kind."""
+
+    def csv(folder: Path) -> str:
+        return str(folder / "device.csv")
+
+    def sqlite(folder: Path) -> str:
+        shutil.copy(request.getfixturevalue("upgraded_file"), folder / "device.db")
+        return f"sqlite:///{folder}/device.db"
+
+    def postgresql(folder: Path) -> str:
+        return request.getfixturevalue("upgraded_server").emptied()
+
+    return {"csv": csv, "sqlite": sqlite, "postgresql": postgresql}[request.param]
+
+
+@pytest.fixture
+def store_url(new_store_url: Callable[[Path], str], tmp_path: Path) -> str:
+    """The URL of a store that nobody has used yet."""
+    return new_store_url(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def upgraded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file as the migrations make it: a copy of it takes less time than they do."""
+    path = tmp_path_factory.mktemp("upgraded") / "device.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def upgraded_server(postgres_server: Server) -> Iterator[Registry]:
+    """A PostgreSQL database as the migrations make it, which the tests use one after another."""
+    with postgres_server.fresh_database() as url:
+        upgrade(url)
+        registry = Registry(url)
+        yield registry
+        registry.close()
 
 
 @pytest.fixture
@@ -106,14 +143,18 @@ class Service:
         return code
 
 
-@pytest.fixture
-def free_port() -> int:
+def find_free_port() -> int:
     """A port nobody listens on, below the range from which the system takes ports for outgoing connections."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
+
+
+@pytest.fixture
+def free_port() -> int:
+    return find_free_port()
 
 
 @pytest.fixture
@@ -124,12 +165,14 @@ def clean_env() -> dict[str, str]:
 
 @pytest.fixture
 def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start `devicesvc serve` with arguments, in tmp_path; it is stopped at the end of the test."""
+    """Start `devicesvc serve` with arguments, in tmp_path, on free_port, and others on other ports; all are stopped at
+    the end of the test."""
     services = []
 
     def start(*arguments: str, env: dict[str, str] | None = None) -> Service:
-        command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(free_port)]
-        services.append(Service(command, free_port, cwd=tmp_path, env=clean_env | (env or {})))
+        port = find_free_port() if services else free_port
+        command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+        services.append(Service(command, port, cwd=tmp_path, env=clean_env | (env or {})))
         return services[-1]
 
     yield start

@@ -39,9 +39,29 @@ class Server:
         self._admin.close()
 
 
+class Registry:
+    """A database that has the tables of a registry."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection = psycopg.connect(plain, autocommit=True)
+
+    def emptied(self) -> str:
+        """The URL, of a registry that is as if nobody had used it."""
+        self._connection.execute("DELETE FROM devices")
+        self._connection.execute("DELETE FROM groups")
+        self._connection.execute("UPDATE registry SET changes = 0")
+        return self._url
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """A server that is stopped and deleted at the end, if the tests started it."""
+def running_server(*, safe: bool = False) -> Iterator[Server]:
+    """A server that is stopped and deleted at the end, if the tests started it. safe: whether it syncs what it writes,
+    which takes longer."""
     given = os.environ.get("DEVICESVC_TEST_POSTGRES_URL")
     if given:
         server = Server(given)
@@ -55,8 +75,9 @@ def running_server() -> Iterator[Server]:
     own = get_server(folder, cleanup_mode="stop")
     try:
         server = Server(own.get_uri())
-        server.do("ALTER SYSTEM SET fsync = off")
-        server.do("SELECT pg_reload_conf()")
+        if not safe:
+            server.do("ALTER SYSTEM SET fsync = off")
+            server.do("SELECT pg_reload_conf()")
         yield server
         server.close()
     finally:

@@ -80,14 +80,14 @@ class Import(MethodView):
 def _compare(table: Reader[Device, DeviceFilter], devices: list[Device]) -> dict[str, list[str]]:
     """The ids of the devices that are not there, that are there but different, and that are there just so."""
     done: dict[str, list[str]] = {"added": [], "changed": [], "left": []}
+    there = table.find_many(device.id for device in devices)
     for device in devices:
-        old = table.find(device.id)
+        old = there.get(device.id)
         done["left" if old == device else "changed" if old else "added"].append(device.id)
     return done
 
 
 def _take_in(to: Transaction, devices: list[Device]) -> dict[str, list[str]]:
     done = _compare(to.devices, devices)
-    for device in devices:
-        to.devices.put(device)
+    to.devices.put_many(devices)
     return done

@@ -3,30 +3,57 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 from devicesvc.dao import csv_store
 from devicesvc.dao.base import Store
+from devicesvc.dao.sql_store import SqlStore
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
 
+DATABASES = ("sqlite", "postgresql+psycopg")
+
 
 def open_store(url: str, first: Sequence[Device] = ()) -> Store:
-    """Open the store that url names: the path of a CSV file, which may also be written csv:/// and the path (relative;
-    four slashes make it absolute, as in SQLAlchemy's URLs).
+    """Open the store that url names: sqlite:///PATH, postgresql+psycopg://..., or the path of a CSV file, which may
+    also be written csv:///PATH (relative; four slashes make it absolute, as in SQLAlchemy's URLs).
 
-    A CSV file that is missing is made, with the devices of `first`. Raises StoreUnavailable with the reason.
+    A registry that is new gets the devices of `first`: a CSV file that is missing is made; the tables of a database
+    must be there, devicesvc.migrations makes them. Raises StoreUnavailable with the reason.
     """
-    return csv_store.CsvStore(_csv_path(url), first)
+    if (database := database_url(url)) is not None:
+        return SqlStore(database, first)
+    return csv_store.CsvStore(csv_path(url), first)
 
 
 def check_store(url: str) -> list[str]:
-    """Every fault of the store that url names, by line and column. Raises StoreUnavailable where it cannot be read."""
-    return csv_store.check(_csv_path(url))
+    """Every fault of the CSV store that url names, by file, line and column; a database has none. Raises
+    StoreUnavailable where it cannot be read."""
+    if (database := database_url(url)) is not None:
+        SqlStore(database).close()
+        return []
+    return csv_store.check(csv_path(url))
 
 
-def _csv_path(url: str) -> Path:
+def database_url(url: str) -> URL | None:
+    """The URL of a database; None for any other store. Raises StoreUnavailable where it is malformed."""
+    if not url.startswith(tuple(f"{name}:" for name in DATABASES)):
+        return None
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise StoreUnavailable(f"{url!r} is no URL of a database.") from error
+
+
+def csv_path(url: str) -> Path:
+    """The path of the CSV file that url names. Raises StoreUnavailable where it names none."""
     scheme, colon, rest = url.partition(":///")
     if not colon and "://" not in url:
         return Path(url)
     if scheme == "csv":
         return Path(rest)
-    raise StoreUnavailable(f"{url!r} names no store: give the path of a CSV file, such as ./device.csv.")
+    raise StoreUnavailable(
+        f"{url!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
+        " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
+    )

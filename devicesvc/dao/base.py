@@ -95,6 +95,10 @@ class Reader(ABC, Generic[Item, Filter]):
             raise no_such(self.item, id)
         return item
 
+    def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
+        """Return those of the items that there are, by id."""
+        return {id: item for id in ids if (item := self.find(id))}
+
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return those of the ids that no item has, each once, in the order given."""
         return [id for id in dict.fromkeys(ids) if not self.find(id)]
@@ -125,7 +129,7 @@ class Writer(Reader[Item, Filter]):
     def create(self, data: Mapping[str, Any]) -> Item:
         """Add an item made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
         Raises Invalid, Conflict."""
-        while self.find(id := str(10**9 + secrets.randbelow(9 * 10**9))):
+        while not self.missing([id := str(10**9 + secrets.randbelow(9 * 10**9))]):
             pass
         item = self.item.build({"id": id, **data})
         self.add(item)
@@ -136,6 +140,11 @@ class Writer(Reader[Item, Filter]):
         new = not self.find(item.id)
         (self.add if new else self.replace)(item)
         return new
+
+    def put_many(self, items: Iterable[Item]) -> None:
+        """Put the items, no two of them with one id, as `put` does. Raises Conflict."""
+        for item in items:
+            self.put(item)
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Item:
         """Change some fields of an item (`merge` in model.py) and return the whole. Raises NotFound, Invalid,
@@ -188,8 +197,8 @@ class Store(ABC):
     """Where a registry is kept. Safe to share between threads; several stores, also of several processes, may be open
     on the same data. Close it when done; `with` does.
 
-    A table to read shows one state, the one that is durable when it is asked for; later changes leave it alone. To ask
-    for one raises StoreUnavailable where no state can be had.
+    Each call of a table to read answers from one state, which is durable then. It raises StoreUnavailable where none
+    can be had.
     """
 
     @property

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from devicesvc import create_app
 from devicesvc.dao import open_store
 from tests.hard_data import content
 from tests.strategies import WALKS, devices, groups, ids, names, text
@@ -23,16 +22,17 @@ def other(end):
 
 
 class Machine(RuleBasedStateMachine):
-    def __init__(self):
+    def __init__(self, new_store_url, app_over):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        self.url, self.app_over = new_store_url(self.folder), app_over
         self.start()
         self.items = {"devices": {}, "groups": {}}
         self.pairs = set()  # of (device id, group id)
 
     def start(self):
-        self.store = open_store(str(self.folder / "device.csv"))
-        self.client = create_app(store=self.store).test_client()
+        self.store = open_store(self.url)
+        self.client = self.app_over(self.store).test_client()
 
     def teardown(self):
         self.store.close()
@@ -210,5 +210,5 @@ class Machine(RuleBasedStateMachine):
         assert found == expected
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = WALKS
+def test_the_service_does_what_plain_dicts_do(new_store_url, app_over):
+    run_state_machine_as_test(lambda: Machine(new_store_url, app_over), settings=WALKS)

@@ -8,7 +8,7 @@ import pytest
 from devicesvc.api.examples import ADD as NEW
 from devicesvc.dao import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
-from devicesvc.model import DeviceFilter
+from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD, PLAIN, device
 
@@ -78,6 +78,47 @@ def test_hard_data_comes_back_as_it_was_given_also_after_a_restart(store, store_
         assert again.devices.list() == store.devices.list()
 
 
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ("straSSe", {"Straße 1", "STRASSE 2"}),
+        ("ß", {"Straße 1", "STRASSE 2"}),
+        ("ΣΊΣΥΦΟΣ", {"Σίσυφος"}),
+        ("РАСПБЕРИ", {"распбери"}),
+        ("树莓", {"树莓派 4"}),
+        ("100%", {"100%_x\\y"}),
+        ("%", {"100%_x\\y"}),
+        ("_", {"100%_x\\y"}),
+        ("\\Y", {"100%_x\\y"}),
+        ("/", {"a/b"}),
+        ("", {"Straße 1", "STRASSE 2", "Σίσυφος", "распбери", "树莓派 4", "100%_x\\y", "a/b"}),
+        ("\0", set()),
+        ("x" * 100_000, set()),
+    ],
+)
+def test_a_model_is_found_by_part_in_any_case(store, model, found):
+    models = ["Straße 1", "STRASSE 2", "Σίσυφος", "распбери", "树莓派 4", "100%_x\\y", "a/b"]
+
+    def op(to):
+        to.devices.remove(ids(DEVICES))
+        for number, each in enumerate(models):
+            to.devices.add(device(str(number), hardware_model=each))
+
+    store.write(op)
+    assert {each.hardware.model for each in store.devices.list(DeviceFilter(model=model))} == found
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800", "x" * 100_000])
+def test_text_that_no_store_can_hold_finds_nothing(store, text):
+    for name in ("id", "sn", "model", "name", "type", "status", "mac", "ipv4"):
+        assert store.devices.list(DeviceFilter(**{name: text})) == []
+    assert store.devices.list(DeviceFilter(group_ids=frozenset([text]))) == []
+    assert store.groups.list(GroupFilter(name=text, device_ids=frozenset([text]))) == []
+    assert store.devices.find(text) is store.groups.find(text) is None
+    assert store.devices.missing([text, FIRST.id]) == [text]
+    assert store.write(lambda to: (to.devices.remove([text]), to.groups.remove([text]))) == ([], [])
+
+
 def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
     with pytest.raises(Conflict, match=FIRST.id):
         store.write(add(device(FIRST.id)))
@@ -125,6 +166,18 @@ def test_put_adds_what_is_new_and_replaces_what_is_there(store):
     assert len(store.devices.list()) == 6
 
 
+def test_put_many_adds_what_is_new_replaces_what_differs_and_leaves_the_rest(store):
+    many = [device(str(number), nic=HARD["sixteen network interfaces"].nic) for number in range(1200)]
+    store.write(lambda to: to.devices.put_many([*many, FIRST, SECOND.merge({"name": "x", "nic": []})]))
+    assert len(store.devices.list()) == 1205
+    assert store.devices.find_many(["7", "1199", "nothing", FIRST.id, SECOND.id]) == {
+        **{"7": many[7], "1199": many[1199]},
+        **{FIRST.id: FIRST, SECOND.id: SECOND.merge({"name": "x", "nic": []})},
+    }
+    store.write(lambda to: to.devices.put_many([many[7].merge({"nic": []})]))
+    assert store.devices.get("7").nic == ()
+
+
 def test_update_changes_what_is_given_and_returns_the_whole(store):
     changed = store.write(lambda to: to.devices.update(FIRST.id, {"software": {"version": "9"}}))
     assert changed == FIRST.merge({"software": {"version": "9"}})
@@ -159,13 +212,6 @@ def test_nothing_of_an_op_that_raises_is_kept(store, store_url):
     assert store.devices.list() == before
     with open_store(store_url) as again:
         assert again.devices.list() == before
-
-
-def test_a_state_once_read_stays_as_it_was(store):
-    devices = store.devices
-    store.write(lambda to: to.devices.remove([FIRST.id]))
-    assert devices.get(FIRST.id) == FIRST
-    assert len(devices.list()) == 5
 
 
 def test_two_open_stores_see_each_others_changes(store, store_url):

@@ -1,0 +1,230 @@
+"""The registry in a SQL database: SQLite or PostgreSQL.
+
+A change is one transaction, and each writes the one row of the table `registry` first: so changes come one after
+another, also those of other processes and hosts. A read is a transaction of its own, on what is durable then.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from devicesvc.dao import tables
+from devicesvc.dao.base import Store, T, Transaction
+from devicesvc.dao.sql_tables import (
+    SqlDevices,
+    SqlDeviceWriter,
+    SqlGroups,
+    SqlGroupWriter,
+    SqlMemberships,
+    SqlMembershipWriter,
+)
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Device
+
+PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
+STATEMENT_SECONDS = 15  # that one statement of PostgreSQL may take
+CONNECTIONS = 32  # as many as a worker has threads
+
+log = logging.getLogger(__name__)
+
+
+class SqlTransaction:
+    """What an op gets: the tables in the transaction of the connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        def connect() -> Any:
+            return nullcontext(connection)
+
+        self.devices = SqlDeviceWriter(connect)
+        self.groups = SqlGroupWriter(connect)
+        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups)
+
+    @property
+    def has_changed(self) -> bool:
+        return self.devices.has_changed or self.groups.has_changed or self.memberships.has_changed
+
+
+class SqlStore(Store):
+    """A registry in a database that has the tables.
+
+    first: the devices of a registry that nobody has used yet. Raises StoreUnavailable where the database cannot be
+    reached or has not the tables.
+    """
+
+    def __init__(self, url: URL, first: Sequence[Device] = ()) -> None:
+        self._shown = url.render_as_string(hide_password=True)
+        self._turn = threading.Lock()
+        self._engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        try:
+            with self._reading() as connection:
+                if not inspect(connection).has_table(tables.registry.name):
+                    words = f"{self._shown} has no registry"
+                    raise StoreUnavailable(f"{words}: devicesvc db upgrade {self._shown} makes it.")
+                is_new = not connection.scalar(select(tables.registry.c.changes))
+            if is_new:
+                self._fill(first)
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    @property
+    def devices(self) -> SqlDevices:
+        return SqlDevices(self._reading)
+
+    @property
+    def groups(self) -> SqlGroups:
+        return SqlGroups(self._reading)
+
+    @property
+    def memberships(self) -> SqlMemberships:
+        return SqlMemberships(self._reading)
+
+    def write(self, op: Callable[[Transaction], T]) -> T:
+        with self._writing() as connection:
+            transaction = SqlTransaction(connection)
+            result = op(transaction)
+            if not transaction.has_changed:
+                connection.rollback()
+        return result
+
+    def ping(self) -> None:
+        with self._writing():
+            pass  # but for the count of changes, which is written and synced
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _fill(self, first: Sequence[Device]) -> None:
+        with self._writing() as connection:
+            if connection.execute(select(tables.registry.c.changes)).scalar_one() > 1:
+                return  # somebody else was first
+            to = SqlTransaction(connection)
+            for device in first:
+                to.devices.add(device)
+        log.info("Made %s with %d sample devices: %s", self._shown, len(first), ", ".join(each.id for each in first))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A transaction to read in."""
+        with self._understood("Nothing was read."):
+            engine = self._engine.execution_options(**_READING[self._engine.dialect.name])
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction to write in, after all others and before the next: it is committed unless it has ended."""
+        with (
+            self._queued(),
+            self._understood("Nothing was changed."),
+            self._engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            connection.execute(update(tables.registry).values(changes=tables.registry.c.changes + 1))
+            yield connection
+            if transaction.is_active:
+                with self._understood("The outcome is unknown."):
+                    transaction.commit()
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """One change of this process at a time: SQLite has no queue, but lets those that wait sleep and try again."""
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise StoreUnavailable(f"{self._shown} is busy: other changes take long. Nothing was changed.")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _understood(self, consequence: str) -> Iterator[None]:
+        """Say what a database refuses to do in the words of the registry."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"{self._shown} is busy: no connection is free. {consequence}") from error
+        except (DataError, IntegrityError, NotSupportedError, ProgrammingError):
+            raise  # a defect of ours
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0].rstrip(".")
+            raise StoreUnavailable(f"{self._shown} cannot be used: {reason}. {consequence}") from error
+
+
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"begin": "BEGIN"},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
+
+def _sqlite(url: URL) -> Engine:
+    """Raises StoreUnavailable where there is no file: SQLite would make an empty one."""
+    if url.database in (None, "", ":memory:"):
+        raise StoreUnavailable(f"{str(url)!r} names no file: it must be as in sqlite:///device.db.")
+    path = Path(str(url.database))
+    if not path.is_file():
+        raise StoreUnavailable(f"There is no file {path}: devicesvc db upgrade {url} makes it.")
+
+    def connect() -> sqlite3.Connection:
+        """Open the file that there is: no mode but this leaves a missing one missing."""
+        name = f"file:{quote(str(path))}?mode=rw"
+        return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine(url, creator=connect, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=PATIENCE)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
+        for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+        """Go on with the file that has the name now, not with one that was moved away or deleted."""
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        connect_args={
+            "connect_timeout": PATIENCE,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={PATIENCE}s",
+        },
+    )

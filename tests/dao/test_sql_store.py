@@ -1,0 +1,181 @@
+"""What only a store in a database does: it refuses in the words of the registry what a database cannot do."""
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from devicesvc.migrations import upgrade
+from sqlalchemy import make_url
+
+from devicesvc.dao import open_store, sql_store
+from devicesvc.errors import StoreUnavailable
+from devicesvc.sample import DEVICES
+from tests.hard_data import device
+
+FIRST = DEVICES[0]
+
+
+def add(device):
+    return lambda to: to.devices.add(device)
+
+
+class TestSqlite:
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "device.db"
+
+    @pytest.fixture
+    def url(self, path):
+        upgrade(f"sqlite:///{path}")
+        return f"sqlite:///{path}"
+
+    @pytest.fixture
+    def store(self, url):
+        with open_store(url, DEVICES) as store:
+            yield store
+
+    def test_it_is_set_up_so_that_nothing_acknowledged_is_lost(self, store):
+        with store._reading() as connection:
+            settings = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+        assert settings == {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 1}
+
+    def test_an_op_that_changes_nothing_leaves_the_file_alone(self, store, path):
+        before = path.stat()
+        store.write(lambda to: to.devices.remove(["nothing"]))
+        store.write(lambda to: to.devices.update(FIRST.id, {}))
+        store.write(lambda to: to.devices.put_many(DEVICES))
+        assert path.stat() == before
+
+    def test_a_database_that_another_keeps_is_waited_for_only_so_long(self, path, store, url, monkeypatch):
+        monkeypatch.setattr(sql_store, "PATIENCE", 0.05)
+        with open_store(url) as hasty:
+            other = sqlite3.connect(path, isolation_level=None)
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StoreUnavailable, match=r"cannot be used: database is locked\. Nothing was changed\."):
+                hasty.write(add(device("1")))
+            with pytest.raises(StoreUnavailable, match=r"database is locked\. Nothing was read\."):
+                hasty.devices.list()
+            with pytest.raises(StoreUnavailable, match="locked"):
+                hasty.ping()
+            other.close()
+            hasty.write(add(device("1")))
+        assert store.devices.get("1")
+
+    def test_a_writer_waits_for_another_that_takes_its_time(self, path, store):
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.2, lambda: (other.execute("ROLLBACK"), other.close())).start()
+        store.write(add(device("1")))
+        assert store.devices.get("1")
+
+    def test_a_file_that_is_put_in_the_place_of_the_old_one_is_read(self, path, store, tmp_path):
+        store.devices.list()
+        other = tmp_path / "other.db"
+        upgrade(f"sqlite:///{other}")
+        open_store(f"sqlite:///{other}", [device("mine")]).close()
+        other.replace(path)
+        assert [each.id for each in store.devices.list()] == ["mine"]
+
+    def test_a_file_that_is_gone_is_missed_and_not_made_anew(self, path, store):
+        path.unlink()
+        with pytest.raises(StoreUnavailable, match="unable to open database file"):
+            store.write(add(device("1")))
+        with pytest.raises(StoreUnavailable, match="unable to open database file"):
+            store.devices.list()
+        assert not path.exists()
+
+    def test_a_file_that_is_missing_names_the_command_that_makes_it(self, path):
+        with pytest.raises(StoreUnavailable, match=r"There is no file .*device\.db: devicesvc db upgrade sqlite:///"):
+            open_store(f"sqlite:///{path}")
+        assert not path.exists()
+
+    def test_a_database_without_tables_names_the_command_that_makes_them(self, path):
+        sqlite3.connect(path).execute("CREATE TABLE mine (x)").connection.close()
+        with pytest.raises(StoreUnavailable, match="has no registry: devicesvc db upgrade sqlite:///"):
+            open_store(f"sqlite:///{path}")
+
+    def test_a_file_that_is_no_database_is_refused_and_left_alone(self, path):
+        junk = b"id,name\n" * 100
+        path.write_bytes(junk)
+        with pytest.raises(StoreUnavailable, match="file is not a database"):
+            open_store(f"sqlite:///{path}")
+        assert path.read_bytes() == junk
+
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+    def test_a_url_that_names_no_file_is_refused(self, url):
+        with pytest.raises(StoreUnavailable, match="names no file"):
+            open_store(url)
+
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+class TestPostgresql:
+    @pytest.fixture
+    def store(self, postgres_url):
+        upgrade(postgres_url)
+        with open_store(postgres_url, DEVICES) as store:
+            yield store
+
+    @pytest.fixture
+    def other(self, postgres_url):
+        url = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            yield connection
+
+    def test_a_registry_that_another_keeps_is_waited_for_only_so_long(self, postgres_url, store, other, monkeypatch):
+        monkeypatch.setattr(sql_store, "PATIENCE", 1)
+        with open_store(postgres_url) as hasty, other.transaction():
+            other.execute("SELECT * FROM registry FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match=r"lock timeout.* Nothing was changed"):
+                hasty.write(add(device("1")))
+            assert len(hasty.devices.list()) == 5
+        store.write(add(device("1")))
+
+    def test_a_connection_that_is_cut_fails_one_change_and_heals(self, store, other):
+        def op(to):
+            to.devices.add(device("1"))
+            other.execute(CUT)
+            to.devices.list()
+
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            store.write(op)
+        assert len(store.devices.list()) == 5
+        store.write(add(device("1")))
+
+    def test_connections_that_are_cut_while_they_rest_are_not_noticed(self, store, other):
+        store.devices.list()
+        other.execute(CUT)
+        assert len(store.devices.list()) == 5
+        store.write(add(device("1")))
+
+    def test_a_commit_that_is_cut_says_that_the_outcome_is_unknown(self, store, other, monkeypatch):
+        def cut(to):
+            to.devices.add(device("1"))
+            other.execute(CUT)
+
+        with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
+            store.write(cut)
+
+    def test_no_password_is_shown(self, postgres_url):
+        url = make_url(postgres_url).set(password="secret", database="nowhere").render_as_string(hide_password=False)
+        with pytest.raises(StoreUnavailable) as refusal:
+            open_store(url)
+        assert "secret" not in str(refusal.value)
+        assert "nowhere" in str(refusal.value)
+
+    def test_many_readers_and_writers_at_once_share_the_connections(self, store):
+        with ThreadPoolExecutor(48) as pool:
+            done = [pool.submit(store.write, add(device(str(number)))) for number in range(100)]
+            read = [pool.submit(store.devices.list) for _ in range(100)]
+        assert all(each.result() is None for each in done)
+        assert all(each.result() for each in read)
+        assert len(store.devices.list()) == 105
