@@ -116,9 +116,7 @@ class SqlStore(Store):
         with self._writing() as connection:
             if connection.execute(select(tables.registry.c.changes)).scalar_one() > 1:
                 return  # somebody else was first
-            to = SqlTransaction(connection)
-            for device in first:
-                to.devices.add(device)
+            SqlTransaction(connection).devices.put_many(first)
         log.info("Made %s with %d sample devices: %s", self._shown, len(first), ", ".join(each.id for each in first))
 
     @contextmanager
