@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, devicesvc check, devicesvc db, devicesvc token."""
+"""The command line: devicesvc serve, devicesvc check, devicesvc migrate, devicesvc db, devicesvc token."""
 
 import logging.config
 import multiprocessing
@@ -63,6 +63,31 @@ def check(store: str) -> None:
     if faults:
         raise click.ClickException(f"Faults in {store}: {len(faults)}.")
     click.echo(f"{store} is in order.")
+
+
+@main.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--replace", is_flag=True, help="Put it in the place of a target that is there.")
+@click.option(
+    "--skip-bad",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="REJECTED.CSV",
+    help="Leave out rows that break a rule, and write them to this file with the reason.",
+)
+@click.option("--dry-run", is_flag=True, help="Only check: nothing is written.")
+def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_run: bool) -> None:
+    """Write all of SOURCE to TARGET: devices, groups and memberships.
+
+    Each is the path of a CSV file, or the URL of a database: sqlite:///device.db or postgresql+psycopg://...
+
+    Every row is checked, and what was written is read back and compared. If a row breaks a rule, nothing is written and
+    the faults are named. SOURCE is never changed, and may be in use. TARGET is there as a whole or not at all.
+    """
+    from devicesvc.migrations import progress  # not above: the service needs none of it
+
+    with _one_sentence():
+        sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
 
 
 @main.group()

@@ -1,0 +1,14 @@
+"""From CSV files to an SQLite database: python migrations/csv_to_sqlite.py device.csv device.db
+
+The same as  devicesvc migrate device.csv sqlite:///device.db  and with the same options.
+"""
+
+import sys
+
+from devicesvc.cli import main
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
+        sys.exit("Usage: python migrations/csv_to_sqlite.py device.csv device.db [--replace] [--skip-bad rejected.csv]")
+    source, target, *options = sys.argv[1:]
+    main(["migrate", source, f"sqlite:///{target}", *options])
