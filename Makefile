@@ -10,7 +10,7 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test test-long check wheel image bench picture api-table clean
+.PHONY: run test test-long check wheel image bench bench-migrate picture api-table clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -39,6 +39,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/csv_store.py
 	$(BIN)/python benchmarks/bulk.py
 	$(BIN)/python benchmarks/stores.py
+
+# ARGS=--rows=100000 is shorter; it compares with sqlite3 and sqlite-utils where they are installed
+bench-migrate: .venv/installed
+	$(BIN)/python benchmarks/migrate.py $(ARGS)
 
 picture: .venv/installed-test
 	$(BIN)/python docs/picture.py

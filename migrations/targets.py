@@ -22,7 +22,7 @@ from .plain_lines import Batch
 from .sources import COLUMNS, PATIENCE, CsvSource, Rows, must_be_current, postgres
 
 ROWS = 5_000  # of a database that are read back together
-CACHE = 64  # MB that SQLite may take while a database is filled
+CACHE = 32  # MB that SQLite may take while a database is filled
 
 
 class Content(Protocol):
@@ -60,7 +60,7 @@ class Target(ABC):
     def paths(self) -> list[Path]:
         """The files that it will be in."""
 
-    def refuse_existing(self) -> None:
+    def refuse_existing(self) -> None:  # noqa: B027
         """Raises StoreUnavailable where there is something that may not be replaced."""
 
     def __enter__(self) -> Self:
@@ -135,7 +135,6 @@ class SqliteTarget(Target):
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "foreign_keys = OFF"):
                 to.execute(f"PRAGMA {pragma}")
             to.execute(f"PRAGMA cache_size = -{CACHE * 1024}")
-            to.execute("PRAGMA threads = 2")
             to.execute("BEGIN")
             indexes = to.execute(
                 "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"

@@ -1,0 +1,148 @@
+"""The migration beside other ways to load a CSV file into SQLite: python benchmarks/migrate.py [--rows 1000000]
+
+Each runs in a process of its own, on a file of devices with one or two network interfaces each. The standard library's
+loader checks nothing, and fills the same tables with the same settings; .import and sqlite-utils make one table.
+"""
+
+import argparse
+import csv
+import os
+import random
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from devicesvc.migrations import upgrade
+from devicesvc.migrations.transfer import Result, migrate
+
+from devicesvc.dao.csv_format import DEVICES as FORMAT
+
+Load = Callable[[Path, Path], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        whole, tenth = Path(folder, "device.csv"), Path(folder, "tenth.csv")
+        generate(whole, rows)
+        generate(tenth, rows // 10)
+        ours = measure("devicesvc migrate, checked and verified", migrated, whole, rows)
+        plain = measure("csv.reader + executemany, unchecked", loaded, whole, rows)
+        others = {"standard library": plain}
+        if shutil.which("sqlite3"):
+            others["sqlite3 .import"] = measure("sqlite3 .import into one table", imported, whole, rows)
+        else:
+            print("sqlite3 .import was left out: install the Debian package sqlite3")
+        if shutil.which("sqlite-utils", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"):
+            others["sqlite-utils"] = measure("sqlite-utils insert --csv, a tenth of it", inserted, tenth, rows // 10)
+        else:
+            print("sqlite-utils was left out: pip install sqlite-utils")
+        for name, rate in others.items():
+            print(f"the migration is {ours / rate:.2f} times as fast as {name}")
+
+
+def generate(path: Path, rows: int) -> None:
+    """A file of devices that are all different."""
+    pick = random.Random(rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(FORMAT.header.decode())
+        for number, id in enumerate(pick.sample(range(10**9, 10**10), rows)):
+            nics = range(pick.randint(1, 2))
+            cells = [
+                *(str(id), f"device-{number}", pick.choice(["controller", "gateway", "adapter"])),
+                *(pick.choice(["Raspberry Pi 4", "x86 PC"]), f"{pick.randrange(10**8):08x}", f"0.{pick.randrange(9)}"),
+                f"2023-{pick.randint(1, 12):02}-{pick.randint(1, 28):02} {pick.randrange(24):02}:30:00",
+                ";".join(["eth", "wifi"][: len(nics)]),
+                ";".join(pick.randbytes(6).hex(":") for _ in nics),
+                ";".join(".".join(map(str, pick.randbytes(4))) for _ in nics),
+                pick.choice(["online", "offline"]),
+            ]
+            file.write(",".join(cells) + "\n")
+
+
+def measure(what: str, load: Load, source: Path, rows: int) -> float:
+    """Rows per second of a load in a process of its own."""
+    target = source.with_suffix(".db")
+    context = get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(load, source, target, sending))
+    process.start()
+    sending.close()
+    seconds, peak = receiving.recv()
+    process.join()
+    target.unlink()
+    print(f"{what:42} {seconds:7.1f} s {rows / seconds:10,.0f} rows/s {peak:6.0f} MB", flush=True)
+    return rows / float(seconds)
+
+
+def run(load: Load, source: Path, target: Path, result: Connection) -> None:
+    begin = time.perf_counter()
+    load(source, target)
+    seconds = time.perf_counter() - begin
+    who = resource.RUSAGE_CHILDREN if load in (imported, inserted) else resource.RUSAGE_SELF
+    result.send((seconds, resource.getrusage(who).ru_maxrss / 1024))
+
+
+def migrated(source: Path, target: Path) -> None:
+    assert migrate(Result(str(source), f"sqlite:///{target}")).done
+
+
+def loaded(source: Path, target: Path) -> None:
+    upgrade(f"sqlite:///{target}")
+    with (
+        closing(sqlite3.connect(target, isolation_level=None)) as to,
+        source.open(newline="", encoding="utf-8") as file,
+    ):
+        for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -32768"):
+            to.execute(f"PRAGMA {setting}")
+        to.execute("BEGIN")
+        made = to.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall()
+        for name, _ in made:
+            to.execute(f"DROP INDEX {name}")
+        devices: list[tuple[str, ...]] = []
+        nics: list[tuple[str | int, ...]] = []
+
+        def insert() -> None:
+            to.executemany("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", devices)
+            to.executemany("INSERT INTO nics VALUES (?, ?, ?, ?, ?)", nics)
+            devices.clear()
+            nics.clear()
+
+        reader = csv.reader(file)
+        next(reader)
+        for id, name, type, model, sn, version, last_update, types, macs, addresses, status in reader:
+            devices.append((id, name, type, model, model.casefold(), sn, version, last_update, status))
+            each = zip(types.split(";"), macs.split(";"), addresses.split(";"), strict=True)
+            nics.extend((id, position, *nic) for position, nic in enumerate(each))
+            if len(devices) == 10_000:
+                insert()
+        insert()
+        for _, sql in made:
+            to.execute(sql)
+        to.execute("COMMIT")
+    with target.open("rb") as file_of_target:
+        os.fsync(file_of_target.fileno())
+
+
+def imported(source: Path, target: Path) -> None:
+    subprocess.run(["sqlite3", target, ".mode csv", f".import {source} devices"], check=True)
+
+
+def inserted(source: Path, target: Path) -> None:
+    command = [Path(sys.executable).with_name("sqlite-utils"), "insert", target, "devices", source, "--csv"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

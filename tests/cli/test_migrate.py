@@ -1,0 +1,139 @@
+"""`devicesvc migrate`, as a person sees it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from devicesvc.cli import main
+from devicesvc.dao import open_store
+from devicesvc.sample import DEVICES
+from tests.conftest import BIN, ROOT
+from tests.dao.test_csv_format import file, row
+from tests.hard_data import content, device
+
+
+@pytest.fixture
+def migrate(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if not (tmp_path / "device.csv").exists():
+        (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    return lambda *arguments: CliRunner().invoke(main, ["migrate", *arguments])
+
+
+def test_what_is_said_where_all_is_well(migrate):
+    ended = migrate("device.csv", "sqlite:///device.db")
+    assert ended.exit_code == 0
+    assert ended.stderr.startswith("Reading device.csv as it was at 2")
+    first, second = ended.stdout.splitlines()
+    assert first == "Wrote sqlite:///device.db: 5 devices, 0 groups, 0 memberships; read back, and the same."
+    assert second.startswith("5 read = 5 written + 0 rejected; ")
+
+
+def test_faults_are_named_and_counted(migrate, tmp_path):
+    (tmp_path / "device.csv").write_bytes(file(*[b"bad\n"] * 23, row()))
+    ended = migrate("device.csv", "sqlite:///device.db")
+    assert ended.exit_code == 1
+    lines = ended.stderr.splitlines()
+    assert lines[1] == "device.csv, line 2 must have 11 cells, as the header has, not 1"
+    assert lines[21:] == [
+        "... and 3 bad rows more",
+        "Error: Nothing was written: 23 rows break a rule. Mend that, or leave bad rows out with --skip-bad"
+        " rejected.csv.",
+    ]
+    assert not (tmp_path / "device.db").exists()
+
+
+def test_bad_rows_left_out(migrate, tmp_path):
+    (tmp_path / "device.csv").write_bytes(file(row(), b"bad\n"))
+    ended = migrate("device.csv", "sqlite:///device.db", "--skip-bad", "rejected.csv")
+    assert ended.exit_code == 0
+    assert "2 read = 1 written + 1 rejected" in ended.stdout
+    assert ended.stdout.endswith("The rejected rows are in rejected.csv, each with the reason.\n")
+    assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("device.csv,3,")
+
+
+def test_a_dry_run(migrate, tmp_path):
+    ended = migrate("device.csv", "sqlite:///device.db", "--dry-run")
+    assert ended.exit_code == 0
+    assert "This was a dry run: sqlite:///device.db was not written." in ended.stdout
+    assert not (tmp_path / "device.db").exists()
+
+
+def test_a_refusal_is_one_sentence(migrate):
+    assert migrate("device.csv", "other.csv").exit_code == 0
+    ended = migrate("device.csv", "other.csv")
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("Error: ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert "--replace" in ended.stderr
+    assert migrate("device.csv", "other.csv", "--replace").exit_code == 0
+
+
+def test_the_script_in_a_checkout(tmp_path, clean_env):
+    (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    command = [sys.executable, ROOT / "migrations/csv_to_sqlite.py", "device.csv", "device.db"]
+    ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    assert (ended.returncode, "Wrote sqlite:///device.db: 5 devices" in ended.stdout) == (0, True)
+    ended = subprocess.run(command[:2], cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr[:6]) == (1, "Usage:")
+
+
+@pytest.fixture
+def long(tmp_path, clean_env):
+    """A migration that takes a while, begun and seen to write, and the folder that it is in."""
+    (tmp_path / "device.csv").write_bytes(content(device(f"d{number}") for number in range(30_000)))
+    command = [BIN / "devicesvc", "migrate", "device.csv", "sqlite:///device.db"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=clean_env, stderr=subprocess.PIPE, text=True)
+    end, temporary = time.monotonic() + 20, tmp_path / ".device.db.tmp"
+    while not (temporary.exists() and temporary.stat().st_size > 100_000):
+        assert time.monotonic() < end
+        assert process.poll() is None, process.stderr.read()
+        threading.Event().wait(0.001)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted(long, tmp_path, how, migrate):
+    os.kill(long.pid, how)
+    said = long.communicate(timeout=20)[1].splitlines()
+    if how == signal.SIGINT:
+        assert long.returncode == 130
+        words = "Interrupted: sqlite:///device.db is as it was before, and so is device.csv."
+        assert said[1:] == [words]
+        assert {each.name for each in tmp_path.iterdir()} == {"device.csv", ".device.csv.lock"}
+    assert not (tmp_path / "device.db").exists()
+    assert migrate("device.csv", "sqlite:///device.db").exit_code == 0
+    assert {each.name for each in tmp_path.iterdir()} == {"device.csv", "device.db", ".device.csv.lock"}
+
+
+def test_while_the_service_runs_on_the_source(start, migrate, tmp_path):
+    service = start("device.csv")
+    stop = threading.Event()
+    codes = []
+
+    def write():
+        while not stop.is_set():
+            body = {"id": DEVICES[0].id, "name": f"name {len(codes)}"}
+            codes.append(requests.put(f"{service.url}/v1/devices", json=body, timeout=20).status_code)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3):
+            ended = migrate("device.csv", "sqlite:///device.db", "--replace")
+            assert ended.exit_code == 0, ended.output
+            with open_store(f"sqlite:///{tmp_path}/device.db") as store:
+                assert len(store.devices.list()) == len(DEVICES)
+    finally:
+        stop.set()
+        writer.join()
+    assert set(codes) == {200}

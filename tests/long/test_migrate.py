@@ -1,0 +1,97 @@
+"""A migration that is killed, or runs out of disk, leaves the source as it was and no half target."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from devicesvc.dao import open_store
+from tests.conftest import BIN
+from tests.hard_data import NIC, content, device
+from tests.long.processes import need
+
+COUNT = 30_000
+SOURCE = content(device(f"d{number}", nic=(NIC,)) for number in range(COUNT))
+
+
+def run(source, target, *options):
+    return subprocess.Popen(
+        [BIN / "devicesvc", "migrate", source, target, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.csv"
+    path.write_bytes(SOURCE)
+    return path
+
+
+@pytest.fixture(params=["to.db", "to.csv"])
+def target(request, tmp_path):
+    """The path of a target in a folder of its own, and its URL."""
+    folder = tmp_path / "to"
+    folder.mkdir()
+    path = folder / request.param
+    return path, f"sqlite:///{path}" if path.suffix == ".db" else str(path)
+
+
+def left(folder):
+    return {each.name for each in folder.iterdir() if not each.name.endswith(".lock")}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_at_any_moment(source, target, how):
+    path, url = target
+    began = time.monotonic()
+    process = run(source, url)
+    process.communicate()
+    whole = time.monotonic() - began
+    path.unlink()
+    for part in range(1, 20):
+        process = run(source, url)
+        try:
+            process.wait(whole * part / 20)
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+        said, _ = process.communicate(timeout=60)
+        assert source.read_bytes() == SOURCE
+        if path.exists():
+            assert process.returncode in (0, -how) or "is complete" in said
+            with open_store(url) as store:
+                assert len(store.devices.list()) == COUNT
+            path.unlink()
+        elif how == signal.SIGINT and "Interrupted" in said:
+            assert process.returncode == 130
+            assert left(path.parent) == set()
+    process = run(source, url)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert left(path.parent) == {path.name}
+
+
+def test_a_full_disk(source, target, tmp_path):
+    need(os.geteuid() == 0, "root, to mount a disk")
+    path, url = target
+    for size in ("64k", "1m", "2m"):
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path.parent], capture_output=True
+        )
+        need(mounted.returncode == 0, f"leave to mount a disk: {mounted.stderr}")
+        try:
+            process = run(source, url)
+            said, _ = process.communicate()
+            assert process.returncode == 1
+            assert "cannot be written: " in said or "cannot be changed: " in said, said
+            assert "full" in said or "No space" in said
+            assert "Traceback" not in said
+            assert left(path.parent) == set()
+        finally:
+            subprocess.run(["umount", "--lazy", path.parent], check=True)
+    assert run(source, url).wait() == 0
+    assert source.read_bytes() == SOURCE
