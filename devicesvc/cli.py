@@ -84,10 +84,14 @@ def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_
     Every row is checked, and what was written is read back and compared. If a row breaks a rule, nothing is written and
     the faults are named. SOURCE is never changed, and may be in use. TARGET is there as a whole or not at all.
     """
-    from devicesvc.migrations import progress  # not above: the service needs none of it
+    try:
+        from devicesvc.migrations import progress  # not above: the service needs none of it
 
-    with _one_sentence():
-        sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
+        with _one_sentence():
+            sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
+    except KeyboardInterrupt:
+        click.echo("Interrupted before anything began.", err=True)
+        sys.exit(130)
 
 
 @main.group()
