@@ -78,7 +78,7 @@ def test_at_any_moment(source, target, how):
 def test_a_full_disk(source, target, tmp_path):
     need(os.geteuid() == 0, "root, to mount a disk")
     path, url = target
-    for size in ("64k", "1m", "2m"):
+    for size in ("64k", "256k", "1m"):
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path.parent], capture_output=True
         )
@@ -93,5 +93,7 @@ def test_a_full_disk(source, target, tmp_path):
             assert left(path.parent) == set()
         finally:
             subprocess.run(["umount", "--lazy", path.parent], check=True)
-    assert run(source, url).wait() == 0
+    process = run(source, url)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
     assert source.read_bytes() == SOURCE

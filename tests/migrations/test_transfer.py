@@ -258,6 +258,12 @@ class TestBadRows:
         assert everything(target)[2] == [("a", "g"), ("b", "h")]
         assert result.read == result.rows + 9 == 15
 
+    def test_an_id_that_comes_again_much_later(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        path.write_bytes(content(device(f"d{number}") for number in range(9_000)) + row(id="d7"))
+        (bad,) = go(path, url).first_rejected
+        assert bad.reason == "line 9002, column id: must be unique; 'd7' is on line 9 too"
+
     def test_only_the_first_are_kept_but_all_are_counted(self, tmp_path, url):
         path = tmp_path / "device.csv"
         path.write_bytes(file(*[b"bad\n"] * 30_000))
