@@ -5,19 +5,24 @@ the like read what is durable now; every change goes through `store.write(op)`. 
 against each store.
 """
 
+import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from devicesvc.errors import Conflict, NotFound
+from devicesvc.errors import Conflict, NotFound, StoreUnavailable
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 T = TypeVar("T")
 Item = TypeVar("Item", Device, Group)
 Filter = TypeVar("Filter", DeviceFilter, GroupFilter)
+
+MAX_LOGGED = 1000  # ids in the line of a change: as many as a batch may have
+
+log = logging.getLogger("devicesvc.changes")
 
 
 class Place(NamedTuple):
@@ -52,6 +57,37 @@ class Page(NamedTuple, Generic[Item]):
     next: Place | None
 
 
+class Record(dict[str, list[str]]):
+    """What an op really changed, for the log: ids by what was done to them, such as `devices added`."""
+
+    def note(self, done: str, ids: Iterable[str]) -> None:
+        """Add that this was done to these items."""
+        if known := list(ids):
+            self.setdefault(done, []).extend(known)
+
+
+class Observer:
+    """Is told what a store does; this one does nothing with it."""
+
+    def committed(self, ops: int, seconds: float) -> None:
+        """So many ops, which changed something, were made durable together, in so long."""
+
+    def refused(self) -> None:
+        """A change could not be kept."""
+
+    def reloaded(self) -> None:
+        """Files were read again, for somebody else had changed them."""
+
+
+class Size(NamedTuple):
+    """How much a store holds: items, and bytes on the disk."""
+
+    devices: int
+    groups: int
+    memberships: int
+    bytes: int
+
+
 def no_such(kind: type[Device | Group], id: str) -> NotFound:
     """The refusal of an id that no item has."""
     return NotFound(f"There is no {_kind(kind)} with the id {id!r}.")
@@ -68,6 +104,11 @@ def name_taken(group: Group, holder: str) -> Conflict:
         f"The name {group.name!r} is taken by the group with the id {holder!r}.",
         {"name": f"must be unique; the group with the id {holder!r} has it"},
     )
+
+
+def _shown(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - MAX_LOGGED} more" if len(ids) > MAX_LOGGED else ""
+    return ", ".join(ids[:MAX_LOGGED]) + more
 
 
 def _kind(kind: type[Device | Group]) -> str:
@@ -154,6 +195,11 @@ class Writer(Reader[Item, Filter]):
         return item
 
 
+def pairs(memberships: Iterable[Membership]) -> list[str]:
+    """Memberships for the record of an op, as device/group."""
+    return [f"{each.device_id}/{each.group_id}" for each in memberships]
+
+
 class MembershipReader(ABC):
     """What device is in what group."""
 
@@ -192,14 +238,20 @@ class Transaction(Protocol):
     @property
     def memberships(self) -> MembershipWriter: ...
 
+    @property
+    def record(self) -> Record:
+        """What the op has changed so far."""
+
 
 class Store(ABC):
     """Where a registry is kept. Safe to share between threads; several stores, also of several processes, may be open
     on the same data. Close it when done; `with` does.
 
     Each call of a table to read answers from one state, which is durable then. It raises StoreUnavailable where none
-    can be had.
+    can be had. Each change that was kept has a line in the log. observer: who is told what happens.
     """
+
+    observer = Observer()
 
     @property
     @abstractmethod
@@ -216,7 +268,6 @@ class Store(ABC):
     def memberships(self) -> MembershipReader:
         """What device is in what group."""
 
-    @abstractmethod
     def write(self, op: Callable[[Transaction], T]) -> T:
         """Run op, keep what it changed, and return what it returned once that is durable.
 
@@ -224,6 +275,29 @@ class Store(ABC):
         run one after another, each on the state that the one before it left. Raises StoreUnavailable where the change
         cannot be kept.
         """
+        done: dict[str, list[str]] = {}
+
+        def recorded(to: Transaction) -> T:
+            result = op(to)
+            done.update(to.record)
+            return result
+
+        try:
+            result = self._write(recorded)
+        except StoreUnavailable:
+            self.observer.refused()
+            raise
+        if done:  # in the thread of the caller, whose request it belongs to
+            log.info("%s", "; ".join(f"{what}: {_shown(ids)}" for what, ids in done.items()), extra={"changes": done})
+        return result
+
+    @abstractmethod
+    def _write(self, op: Callable[[Transaction], T]) -> T:
+        """As `write`, without a word to the log or to the observer but of the commit."""
+
+    @abstractmethod
+    def size(self) -> Size:
+        """How much the store holds now. Raises StoreUnavailable."""
 
     @abstractmethod
     def ping(self) -> None:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 from devicesvc.dao import csv_format, csv_lines, durable_file
-from devicesvc.dao.base import Store, T, Transaction
+from devicesvc.dao.base import Size, Store, T, Transaction
 from devicesvc.dao.committer import Committer, Waiting
 from devicesvc.dao.csv_file import CsvFile
 from devicesvc.dao.csv_state import State
@@ -76,8 +77,13 @@ class CsvStore(Store):
     def memberships(self) -> CsvMemberships:
         return CsvMemberships(self._current().memberships)
 
-    def write(self, op: Callable[[Transaction], T]) -> T:
+    def _write(self, op: Callable[[Transaction], T]) -> T:
         return cast(T, self._committer.run(op))
+
+    def size(self) -> Size:
+        state = self._current()
+        bytes = sum(file.watch.size for file in self._files)
+        return Size(len(state.devices), len(state.groups), len(state.memberships), bytes)
 
     def ping(self) -> None:
         with self._locked():
@@ -98,14 +104,16 @@ class CsvStore(Store):
 
         Where that fails each op gets the failure, also one that raised: what it was judged on may not have come to be.
         """
+        begin = perf_counter()
         outcomes: list[Callable[[], None]] = []
         with self._locked():
             self._look()
             self._refuse_if_broken()
-            transaction = CsvTransaction(self._state)
+            transaction, changed = CsvTransaction(self._state), 0
             for op, outcome in batch:
                 try:
                     outcomes.append(partial(outcome.set_result, transaction.run(op)))
+                    changed += bool(transaction.record)
                 except Exception as error:  # whatever it is, it belongs to the caller of this op alone
                     outcomes.append(partial(outcome.set_exception, error))
             after = transaction.state()
@@ -113,6 +121,7 @@ class CsvStore(Store):
                 # First the memberships that do not count leave the file, lest an id that comes back revive one.
                 self._replace(self._state)
                 self._replace(after)
+                self.observer.committed(changed, perf_counter() - begin)
             for tell in outcomes:
                 tell()
             for file in self._files:
@@ -181,6 +190,7 @@ class CsvStore(Store):
         for file, version in versions.items():
             file.watch.see(version)
             file.watch.let_go()
+        self.observer.reloaded()
 
     def _linked(self) -> State:
         """The state that the files tell of."""

@@ -14,12 +14,14 @@ from devicesvc.dao.base import (
     Page,
     Place,
     Reader,
+    Record,
     T,
     Transaction,
     Window,
     Writer,
     id_taken,
     name_taken,
+    pairs,
 )
 from devicesvc.dao.csv_format import MEMBERSHIPS
 from devicesvc.dao.csv_state import Draft, Rows, State
@@ -101,26 +103,33 @@ class CsvGroups(CsvReader[Group, GroupFilter]):
 class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
     """The same in drafts, to be changed."""
 
-    _end: ClassVar[str]  # the index of memberships by the id of such an item
+    _kind: ClassVar[str]  # what such an item is called; the index of memberships by its id is named so too
 
     _table: Draft[Item]
     _memberships: Draft[Membership]
+
+    def __init__(self, table: Draft[Item], memberships: Draft[Membership], record: Record) -> None:
+        super().__init__(table, memberships)  # type: ignore[arg-type]  # a draft has more than it reads
+        self._record = record
 
     def add(self, item: Item) -> None:
         if self.find(item.id):
             raise id_taken(item)
         self._set(item)
+        self._record.note(f"{self._kind}s added", [item.id])
 
     def replace(self, item: Item) -> None:
         if self.get(item.id) != item:
             self._set(item)
+            self._record.note(f"{self._kind}s changed", [item.id])
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         removed = [id for id in dict.fromkeys(ids) if self.find(id)]
         for id in removed:
-            for key in self._memberships.having(self._end, id):
+            for key in self._memberships.having(f"{self._kind}_id", id):
                 self._memberships.remove(key)
             self._table.remove(id)
+        self._record.note(f"{self._kind}s deleted", removed)
         return removed
 
     def _set(self, item: Item) -> None:
@@ -128,11 +137,11 @@ class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
 
 
 class CsvDeviceWriter(CsvDevices, CsvWriter[Device, DeviceFilter]):
-    _end = "device_id"
+    _kind = "device"
 
 
 class CsvGroupWriter(CsvGroups, CsvWriter[Group, GroupFilter]):
-    _end = "group_id"
+    _kind = "group"
 
     def _set(self, item: Group) -> None:
         for holder in self._table.having("name", item.name):
@@ -163,9 +172,14 @@ class CsvMembershipWriter(CsvMemberships, MembershipWriter):
     _table: Draft[Membership]
 
     def __init__(
-        self, draft: Draft[Membership], devices: Reader[Device, DeviceFilter], groups: Reader[Group, GroupFilter]
+        self,
+        draft: Draft[Membership],
+        devices: Reader[Device, DeviceFilter],
+        groups: Reader[Group, GroupFilter],
+        record: Record,
     ) -> None:
         super().__init__(draft)
+        self._record = record
         self._devices = devices
         self._groups = groups
 
@@ -175,12 +189,14 @@ class CsvMembershipWriter(CsvMemberships, MembershipWriter):
             self._devices.get(each.device_id)
             self._groups.get(each.group_id)
             self._table.set(each)
+        self._record.note("memberships added", pairs(new))
         return new
 
     def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
         old = [each for each in dict.fromkeys(memberships) if self.has(each)]
         for each in old:
             self._table.remove(MEMBERSHIPS.key(each))
+        self._record.note("memberships deleted", pairs(old))
         return old
 
 
@@ -190,12 +206,14 @@ class CsvTransaction:
     def __init__(self, state: State) -> None:
         self._drafts = Draft(state.devices), Draft(state.groups), Draft(state.memberships)
         devices, groups, memberships = self._drafts
-        self.devices = CsvDeviceWriter(devices, memberships)
-        self.groups = CsvGroupWriter(groups, memberships)
-        self.memberships = CsvMembershipWriter(memberships, self.devices, self.groups)
+        self.record = Record()
+        self.devices = CsvDeviceWriter(devices, memberships, self.record)
+        self.groups = CsvGroupWriter(groups, memberships, self.record)
+        self.memberships = CsvMembershipWriter(memberships, self.devices, self.groups, self.record)
 
     def run(self, op: Callable[[Transaction], T]) -> T:
         """Run an op after those before it. Where it raises, nothing of it is left."""
+        self.record.clear()
         try:
             result = op(self)
         except Exception:

@@ -35,6 +35,11 @@ class Watch:
         self._before: list[Version] = []
         self._coming: Stamp | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the version seen last; 0 where there is none."""
+        return self._seen.stamp[2] if self._seen else 0
+
     def is_current(self) -> bool:
         """Whether the file is the version seen last, or the one that is about to be."""
         try:

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, select, text, update
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -27,7 +28,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from devicesvc.dao import tables
-from devicesvc.dao.base import Store, T, Transaction
+from devicesvc.dao.base import Record, Size, Store, T, Transaction
 from devicesvc.dao.sql_tables import (
     SqlDevices,
     SqlDeviceWriter,
@@ -53,13 +54,10 @@ class SqlTransaction:
         def connect() -> Any:
             return nullcontext(connection)
 
-        self.devices = SqlDeviceWriter(connect)
-        self.groups = SqlGroupWriter(connect)
-        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups)
-
-    @property
-    def has_changed(self) -> bool:
-        return self.devices.has_changed or self.groups.has_changed or self.memberships.has_changed
+        self.record = Record()
+        self.devices = SqlDeviceWriter(connect, self.record)
+        self.groups = SqlGroupWriter(connect, self.record)
+        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups, self.record)
 
 
 class SqlStore(Store):
@@ -97,13 +95,22 @@ class SqlStore(Store):
     def memberships(self) -> SqlMemberships:
         return SqlMemberships(self._reading)
 
-    def write(self, op: Callable[[Transaction], T]) -> T:
+    def _write(self, op: Callable[[Transaction], T]) -> T:
+        begin = perf_counter()
         with self._writing() as connection:
             transaction = SqlTransaction(connection)
             result = op(transaction)
-            if not transaction.has_changed:
+            if not transaction.record:
                 connection.rollback()
+        if transaction.record:
+            self.observer.committed(1, perf_counter() - begin)
         return result
+
+    def size(self) -> Size:
+        counted = tables.devices, tables.groups, tables.memberships
+        counts = [select(func.count()).select_from(each).scalar_subquery() for each in counted]
+        with self._reading() as connection:
+            return Size._make(connection.execute(select(*counts, _BYTES[self._engine.dialect.name])).one())
 
     def ping(self) -> None:
         with self._writing():
@@ -165,6 +172,11 @@ class SqlStore(Store):
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
             raise StoreUnavailable(f"{self._shown} cannot be used: {reason}. {consequence}") from error
 
+
+_BYTES: dict[str, Any] = {
+    "sqlite": text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"),
+    "postgresql": text("pg_database_size(current_database())"),
+}
 
 _READING: dict[str, dict[str, Any]] = {
     "sqlite": {"begin": "BEGIN"},

@@ -32,11 +32,13 @@ from devicesvc.dao.base import (
     Page,
     Place,
     Reader,
+    Record,
     Window,
     Writer,
     id_taken,
     name_taken,
     no_such,
+    pairs,
 )
 from devicesvc.model import (
     Device,
@@ -203,20 +205,24 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
 
 
 class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
-    """The same, to be changed too. has_changed: whether anything was."""
+    """The same, to be changed too."""
 
-    has_changed = False
+    _kind: ClassVar[str]  # what such an item is called
+
+    def __init__(self, connect: Connecting, record: Record) -> None:
+        super().__init__(connect)
+        self._record = record
 
     def add(self, item: Item) -> None:
         if not self.missing([item.id]):
             raise id_taken(item)
         self._insert(item)
-        self.has_changed = True
+        self._record.note(f"{self._kind}s added", [item.id])
 
     def replace(self, item: Item) -> None:
         if self.get(item.id) != item:
             self._update(item)
-            self.has_changed = True
+            self._record.note(f"{self._kind}s changed", [item.id])
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         wanted = list(dict.fromkeys(ids))
@@ -225,7 +231,7 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
         with self._connect() as connection:
             for chunk in _chunks(removed):
                 connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
-        self.has_changed = self.has_changed or bool(removed)
+        self._record.note(f"{self._kind}s deleted", removed)
         return removed
 
     @abstractmethod
@@ -238,6 +244,8 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
 
 
 class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
+    _kind = "device"
+
     def _insert(self, device: Device) -> None:
         with self._connect() as connection:
             connection.execute(insert(tables.devices), [device_row(device)])
@@ -264,7 +272,8 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
             if new:
                 connection.execute(insert(tables.devices), list(map(device_row, new)))
             self._insert_nics(connection, [*changed, *new])
-        self.has_changed = self.has_changed or bool(changed or new)
+        self._record.note("devices added", (device.id for device in new))
+        self._record.note("devices changed", (device.id for device in changed))
 
     def _insert_nics(self, connection: Connection, devices: Iterable[Device]) -> None:
         if rows := [row for device in devices for row in nic_rows(device)]:
@@ -292,6 +301,8 @@ def nic_rows(device: Device) -> list[dict[str, Any]]:
 
 
 class SqlGroupWriter(SqlGroups, SqlWriter[Group, GroupFilter]):
+    _kind = "group"
+
     def _insert(self, group: Group) -> None:
         self._refuse_taken(group)
         with self._connect() as connection:
@@ -334,12 +345,15 @@ class SqlMemberships(MembershipReader):
 
 
 class SqlMembershipWriter(SqlMemberships, MembershipWriter):
-    has_changed = False
-
     def __init__(
-        self, connect: Connecting, devices: Reader[Device, DeviceFilter], groups: Reader[Group, GroupFilter]
+        self,
+        connect: Connecting,
+        devices: Reader[Device, DeviceFilter],
+        groups: Reader[Group, GroupFilter],
+        record: Record,
     ) -> None:
         super().__init__(connect)
+        self._record = record
         self._devices = devices
         self._groups = groups
 
@@ -355,7 +369,7 @@ class SqlMembershipWriter(SqlMemberships, MembershipWriter):
             with self._connect() as connection:
                 rows = [{"device_id": each.device_id, "group_id": each.group_id} for each in new]
                 connection.execute(insert(tables.memberships), rows)
-            self.has_changed = True
+        self._record.note("memberships added", pairs(new))
         return new
 
     def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
@@ -364,8 +378,9 @@ class SqlMembershipWriter(SqlMemberships, MembershipWriter):
         with self._connect() as connection:
             for chunk in _chunks(map(_pair, there)):
                 connection.execute(delete(tables.memberships).where(_PAIR.in_(chunk)))
-        self.has_changed = self.has_changed or bool(there)
-        return [each for each in wanted if each in there]
+        old = [each for each in wanted if each in there]
+        self._record.note("memberships deleted", pairs(old))
+        return old
 
     def _there(self, wanted: Iterable[Membership]) -> set[Membership]:
         """Those of the memberships that there are."""

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from devicesvc.dao import csv_format, csv_store, durable_file, open_store
+from devicesvc.dao.base import Observer
 from devicesvc.dao.committer import Waiting
 from devicesvc.dao.csv_lines import Format
 from devicesvc.errors import Conflict, StoreUnavailable
@@ -241,6 +242,13 @@ class TestGroupCommit:
         assert outcomes[4] == []
         assert replaced == 1
         assert path.read_bytes() == content([*DEVICES[1:], device("1")])
+
+    def test_the_observer_is_told_how_many_changes_a_commit_has(self, together, store):
+        told = []
+        store.observer = Observer()
+        store.observer.committed = lambda ops, seconds: told.append(ops)
+        together(add(device("1")), lambda to: to.devices.list(), add(device("1")), add(device("2")))
+        assert told == [2]
 
     def test_an_op_that_raises_takes_only_its_own_changes_along(self, together, path):
         def half(to):
