@@ -11,6 +11,7 @@ from devicesvc import api
 from devicesvc.config import configure
 from devicesvc.dao import open_store
 from devicesvc.dao.base import Store
+from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from devicesvc.tokens import Tokens
 
@@ -33,5 +34,6 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
             "No tokens are configured: whoever reaches this address may read and change everything."
             " devicesvc token create makes one."
         )
-    api.init_app(app, store or open_store(app.config["STORE"], DEVICES), tokens, version=__version__)
+    store = store or open_store(app.config["STORE"], DEVICES)
+    api.init_app(app, store, Metrics(store, __version__), tokens, version=__version__)
     return app

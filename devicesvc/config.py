@@ -8,12 +8,17 @@ from flask import Flask
 
 DEFAULTS = {
     "STORE": "./device.csv",  # where the registry is kept: see dao.open_store
+    "LOG_FORMAT": "text",  # or json: see logs.py
     "TOKENS_FILE": "",  # who may call /v1: see tokens.py; empty means everybody
 }
 
 
+def setting(name: str) -> str:
+    """What the environment says of a setting, or its default."""
+    return os.environ.get(f"DEVICESVC_{name}", DEFAULTS[name])
+
+
 def configure(app: Flask, argument: Mapping[str, Any] | None = None) -> None:
     """Fill app.config; DEVICESVC_STORE in the environment is STORE there, and so on."""
-    environment = {name: os.environ.get(f"DEVICESVC_{name}", default) for name, default in DEFAULTS.items()}
-    app.config.from_mapping(environment)
+    app.config.from_mapping({name: setting(name) for name in DEFAULTS})
     app.config.from_mapping(argument)

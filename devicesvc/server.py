@@ -2,6 +2,9 @@
 
 import logging
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +12,8 @@ from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 
-from devicesvc import create_app
+from devicesvc import create_app, logs
+from devicesvc.config import setting
 from devicesvc.errors import RegistryError
 
 log = logging.getLogger(__name__)
@@ -25,18 +29,20 @@ limit_request_line = 8190  # bytes, as many as gunicorn can: room for many ids i
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a heartbeat should not wait for a disk
 control_socket_disable = True
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes %(M)s ms'
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
-    "root": {"level": "INFO", "handlers": ["stdout"]},
-    "loggers": {
-        "alembic": {"level": "WARNING"},  # what it does, devicesvc.cli says in one line
-        "gunicorn.access": {"level": "INFO", "propagate": True},
-        "gunicorn.error": {"level": "INFO", "propagate": True},
-    },
-}
+try:
+    logconfig_dict = logs.config(setting("LOG_FORMAT"))
+except ValueError as error:
+    sys.exit(f"Error: {error}")
+
+
+def on_starting(server: Arbiter) -> None:
+    """Make the folder of the workers' metrics, before there is a worker: metrics.py says why."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="devicesvc-metrics-", dir=worker_tmp_dir)
+
+
+def on_exit(server: Arbiter) -> None:
+    """Remove it again."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def when_ready(server: Arbiter) -> None:

@@ -48,6 +48,7 @@ CHINESE = {
     "remove_group_from_device": "把设备移出一个分组",
     "is_alive": "进程是否存活",
     "is_ready": "服务能否读写",
+    "get_metrics": "服务的各项指标",
 }
 
 HEADINGS = {"README.md": ("path", "calls"), "README.zh-CN.md": ("路径", "调用")}

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from devicesvc import create_app
 from devicesvc.dao import open_store
 from devicesvc.dao.base import Store
+from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.postgres import Registry, Server, running_server
 
@@ -95,7 +96,7 @@ def app_over() -> Callable[[Store], Flask]:
     def app_over(store: Store) -> Flask:
         if not made:
             made.append(create_app({"TOKENS_FILE": ""}, store=store))
-        made[0].extensions["devicesvc.store"] = store
+        made[0].extensions |= {"devicesvc.store": store, "devicesvc.metrics": Metrics(store, "0")}
         return made[0]
 
     return app_over

@@ -2,19 +2,22 @@
 
 from flask import Flask, Response
 
-from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
+from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships, observing
 from devicesvc.api.items import ItemConverter
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
+from devicesvc.metrics import Metrics
 from devicesvc.tokens import Tokens
 
 # The order of the documentation. A new resource is one module with a `blp`, named here.
 RESOURCES = (devices, bulk, groups, memberships, health)
 
 
-def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> None:
-    """Serve the store from the app. tokens: who may call /v1; None is everybody."""
+def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, version: str) -> None:
+    """Serve the store from the app. metrics: what is told of each request. tokens: who may call /v1; None is
+    everybody."""
     app.extensions["devicesvc.store"] = store
+    app.extensions["devicesvc.metrics"] = metrics
     app.extensions["devicesvc.tokens"] = tokens
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # else OPTIONS answers with an empty page
     app.url_map.converters["item"] = ItemConverter
@@ -24,6 +27,7 @@ def init_app(app: Flask, store: Store, tokens: Tokens | None, version: str) -> N
     for resource in RESOURCES:
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)
+    observing.init_app(app)  # before what may refuse a request
     app.before_request(auth.check)
     app.after_request(_no_sniffing)
     errors.init_app(app)

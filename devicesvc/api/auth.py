@@ -1,4 +1,4 @@
-"""Tokens: where some are configured, every call of /v1 needs one (RFC 6750)."""
+"""Tokens: where some are configured, every call of /v1 needs one, and /metrics too (RFC 6750)."""
 
 from typing import cast
 
@@ -14,7 +14,7 @@ _READING = ("GET", "HEAD", "OPTIONS")
 def check() -> None:
     """Refuse a request that may not pass: 401 without a valid token, 403 where the token may only read."""
     tokens = cast(Tokens | None, current_app.extensions["devicesvc.tokens"])
-    if tokens is None or not request.path.startswith("/v1"):
+    if tokens is None or not request.path.startswith(("/v1", "/metrics")):
         return
     given = request.authorization
     token = tokens.find(given.token) if given and given.type == "bearer" and given.token else None

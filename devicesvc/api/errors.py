@@ -1,5 +1,6 @@
 """One shape for every failure: the envelope of the lab and the problem of RFC 9457 in one JSON object."""
 
+import logging
 from collections.abc import Iterator, Mapping
 
 import orjson
@@ -24,6 +25,8 @@ REFUSALS = {
     500: "The service failed; its log says why.",
     503: "The store cannot be read or written now; nothing was changed unless the text says so.",
 }
+
+log = logging.getLogger(__name__)
 
 _STATUS = {NotFound: 404, Conflict: 409, Invalid: 422, StoreUnavailable: 503}
 _RETRY_SECONDS = "1"
@@ -55,7 +58,10 @@ def init_app(app: Flask) -> None:
 
 def _registry(error: RegistryError) -> Response:
     status = _STATUS[type(error)]
-    headers = {"Retry-After": _RETRY_SECONDS} if status == 503 else {}
+    headers = {}
+    if status == 503:
+        log.warning("%s", error)
+        headers["Retry-After"] = _RETRY_SECONDS
     return _problem(status, str(error), error.errors, headers)
 
 

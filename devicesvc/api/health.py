@@ -1,4 +1,4 @@
-"""/healthz and /readyz: for whoever keeps the service running."""
+"""/healthz, /readyz and /metrics: for whoever keeps the service running."""
 
 from http import HTTPStatus
 
@@ -7,9 +7,17 @@ from flask.views import MethodView
 
 from devicesvc.api import schemas
 from devicesvc.api.answers import ok, store
+from devicesvc.api.observing import metrics
 from devicesvc.api.smorest import Blueprint
 
-blp = Blueprint("health", __name__, description="Is the service alive, and can it work?")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+EXAMPLE = """\
+# HELP devicesvc_items Items in the store, by kind.
+# TYPE devicesvc_items gauge
+devicesvc_items{kind="devices"} 5.0
+"""
+
+blp = Blueprint("health", __name__, description="Is the service alive, can it work, and how is it doing?")
 
 
 @blp.route("/healthz")
@@ -36,3 +44,17 @@ class Ready(MethodView):
         """
         store().ping()
         return ok("ready")
+
+
+@blp.route("/metrics")
+class MetricsPage(MethodView):
+    @blp.doc(operationId="get_metrics", security=[{}, {"bearer": []}])
+    @blp.response(200, {"type": "string"}, content_type=CONTENT_TYPE, description="The metrics.", example=EXAMPLE)
+    @blp.alt_response(401, HTTPStatus(401).name)
+    def get(self) -> Response:
+        """How is the service doing
+
+        In the text format of Prometheus, of all workers together: requests, commits of the store, its size, refused
+        writes, reloads. Where tokens are configured, it needs one.
+        """
+        return Response(metrics().page(), content_type=CONTENT_TYPE)

@@ -18,6 +18,8 @@ where and what to do.
 
 GET and DELETE take their arguments in the query, as this page shows, or as a JSON object in the request body.
 
+Every answer has the header `X-Request-ID`: that of the request, or else a new one. The log of the service has it too.
+
 Lists come in pages: `total` counts all that fit, and where `next` is not null it is the `cursor` of the next page.
 
 The examples are about the sample devices, and a group `classroom`, to be added first: `PUT /v1/groups/classroom`.

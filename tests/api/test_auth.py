@@ -31,7 +31,7 @@ def bearer(secret):
     ids=["none", "empty", "wrong", "not ASCII", "Basic", "no token"],
 )
 def test_401_without_a_valid_token(client, headers):
-    for path in ("/v1/devices", "/v1/nothing", "/v1"):
+    for path in ("/v1/devices", "/v1/nothing", "/v1", "/metrics"):
         answer = client.get(path, headers=headers)
         assert answer.status_code == answer.json["status"] == 401
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -39,7 +39,8 @@ def test_401_without_a_valid_token(client, headers):
 
 def test_a_read_token_reads_and_does_not_write(client, secrets):
     headers = bearer(secrets["read"])
-    assert client.get("/v1/devices", headers=headers).status_code == 200
+    for path in ("/v1/devices", "/metrics"):
+        assert client.get(path, headers=headers).status_code == 200
     answer = client.delete("/v1/devices?ids=4322159209", headers=headers)
     assert answer.status_code == answer.json["status"] == 403
     assert "'reader' may only read" in answer.json["detail"]

@@ -1,0 +1,108 @@
+"""What /metrics shows: how the service does, as Prometheus reads it.
+
+gunicorn's workers are processes: each writes its counts to files of its own in the folder PROMETHEUS_MULTIPROC_DIR, and
+whichever is asked adds up all. server.py makes that folder. Without it the counts are those of this process.
+https://prometheus.github.io/client_python/multiprocess/
+"""
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from devicesvc.dao.base import Observer, Store
+from devicesvc.errors import StoreUnavailable
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+OPS = (1, 2, 4, 8, 16, 32)  # a worker has 32 threads
+
+
+class Metrics(Observer):
+    """The metrics of a service and of its store."""
+
+    def __init__(self, store: Store, version: str) -> None:
+        # It looked for that folder when it was imported, before there was one.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+        self._own = CollectorRegistry()
+        self._of_store = CollectorRegistry()
+        self._of_store.register(_OfStore(store, version))
+        store.observer = self
+        self._requests = Counter(
+            "devicesvc_http_requests",
+            "Requests answered, by the route in the API, the method and the status code.",
+            ["route", "method", "status"],
+            registry=self._own,
+        )
+        self._request_seconds = Histogram(
+            "devicesvc_http_request_seconds",
+            "Seconds from a request's headers to its answer.",
+            ["route", "method"],
+            buckets=SECONDS,
+            registry=self._own,
+        )
+        self._commit_seconds = Histogram(
+            "devicesvc_commit_seconds",
+            "Seconds that a commit of the store took; their count is that of the commits.",
+            buckets=SECONDS,
+            registry=self._own,
+        )
+        self._commit_ops = Histogram(
+            "devicesvc_commit_ops",
+            "Changes that one commit made durable together.",
+            buckets=OPS,
+            registry=self._own,
+        )
+        self._refused = Counter(
+            "devicesvc_refused_writes", "Changes that the store could not keep: 503.", registry=self._own
+        )
+        self._reloads = Counter(
+            "devicesvc_reloads", "Times that files were read again: somebody else had changed them.", registry=self._own
+        )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request to this route was answered, in so long."""
+        self._requests.labels(route, method, status).inc()
+        self._request_seconds.labels(route, method).observe(seconds)
+
+    def committed(self, ops: int, seconds: float) -> None:
+        self._commit_ops.observe(ops)
+        self._commit_seconds.observe(seconds)
+
+    def refused(self) -> None:
+        self._refused.inc()
+
+    def reloaded(self) -> None:
+        self._reloads.inc()
+
+    def page(self) -> bytes:
+        """All of them, in the text format of Prometheus."""
+        counts = self._own
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            counts = CollectorRegistry()
+            MultiProcessCollector(counts)  # type: ignore[no-untyped-call]
+        return generate_latest(counts) + generate_latest(self._of_store)
+
+
+class _OfStore(Collector):
+    """What is looked up when it is asked for, and is the same in every worker."""
+
+    def __init__(self, store: Store, version: str) -> None:
+        self._store = store
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily("devicesvc_info", "The version of the service.", labels=["version"])
+        info.add_metric([self._version], 1)
+        yield info
+        try:
+            size = self._store.size()
+        except StoreUnavailable:
+            return  # /readyz says why
+        items = GaugeMetricFamily("devicesvc_items", "Items in the store, by kind.", labels=["kind"])
+        for kind in ("devices", "groups", "memberships"):
+            items.add_metric([kind], getattr(size, kind))
+        yield items
+        yield GaugeMetricFamily("devicesvc_store_bytes", "Bytes of the store on the disk.", value=size.bytes)

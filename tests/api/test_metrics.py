@@ -1,0 +1,119 @@
+"""/metrics, and the id that each request has."""
+
+import logging
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from devicesvc.api.examples import ADD
+from devicesvc.errors import StoreUnavailable
+from devicesvc.logs import RequestFilter
+
+
+@pytest.fixture
+def metric(client):
+    """The value of a metric now; None where there is none with these labels."""
+
+    def metric(name, **labels):
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples]
+        return next((each.value for each in samples if (each.name, each.labels) == (name, labels)), None)
+
+    return metric
+
+
+class TestMetrics:
+    def test_they_are_what_prometheus_reads(self, client):
+        answer = client.get("/metrics")
+        assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+        families = {family.name for family in text_string_to_metric_families(answer.text)}
+        assert {"devicesvc_info", "devicesvc_http_requests", "devicesvc_commit_seconds"} <= families
+
+    def test_requests_are_counted_by_route_method_and_status(self, client, metric):
+        for _ in range(3):
+            client.get("/v1/devices/4322159209")
+        client.get("/v1/devices/none")
+        client.patch("/v1/devices/none", json={})
+        route = "/v1/devices/{id}"
+        assert metric("devicesvc_http_requests_total", route=route, method="GET", status="200") == 3
+        assert metric("devicesvc_http_requests_total", route=route, method="GET", status="404") == 1
+        assert metric("devicesvc_http_requests_total", route=route, method="PATCH", status="404") == 1
+        assert metric("devicesvc_http_request_seconds_count", route=route, method="GET") == 4
+        assert 0 < metric("devicesvc_http_request_seconds_sum", route=route, method="GET") < 60
+
+    def test_what_clients_make_up_makes_no_series(self, client, metric):
+        for number in range(3):
+            client.get(f"/nothing/{number}")
+            client.open("/v1/devices", method=f"MADE-UP-{number}")
+        assert metric("devicesvc_http_requests_total", route="none", method="GET", status="404") == 3
+        assert metric("devicesvc_http_requests_total", route="none", method="other", status="405") == 3
+        assert "nothing" not in client.get("/metrics").text
+
+    def test_refusals_before_the_view_are_counted_too(self, client, metric):
+        client.post("/v1/devices", data="{", content_type="application/json")
+        assert metric("devicesvc_http_requests_total", route="/v1/devices", method="POST", status="400") == 1
+
+    def test_commits_and_the_changes_in_them_are_counted(self, client, metric):
+        client.post("/v1/devices", json=ADD)
+        client.delete("/v1/devices?ids=4322159209")
+        client.delete("/v1/devices?ids=4322159209")  # nothing to delete, so nothing to commit
+        assert metric("devicesvc_commit_ops_sum") == metric("devicesvc_commit_ops_count") == 2
+        assert metric("devicesvc_commit_seconds_count") == 2
+        assert 0 < metric("devicesvc_commit_seconds_sum") < 60
+
+    def test_the_size_of_the_store_is_what_it_is_now(self, client, metric):
+        assert metric("devicesvc_items", kind="devices") == 5
+        before = metric("devicesvc_store_bytes")
+        assert before > 0
+        client.post("/v1/devices/batch", json={"create": [ADD] * 500})
+        client.put("/v1/groups/a", json={"name": "A"})
+        client.put("/v1/groups/a/devices/4322159209")
+        found = [metric("devicesvc_items", kind=kind) for kind in ("devices", "groups", "memberships")]
+        assert found == [505, 1, 1]
+        assert metric("devicesvc_store_bytes") > before
+
+    def test_refused_writes_are_counted_and_the_rest_is_shown_without_the_store(self, app, client, metric, monkeypatch):
+        def fail(*arguments):
+            raise StoreUnavailable("The disk is full.")
+
+        for name in ("_write", "size"):
+            monkeypatch.setattr(app.extensions["devicesvc.store"], name, fail)
+        assert client.post("/v1/devices", json=ADD).status_code == 503
+        assert metric("devicesvc_refused_writes_total") == 1
+        assert metric("devicesvc_items", kind="devices") is None
+
+
+class TestRequestId:
+    @pytest.mark.parametrize("id", ["a", "7f3c-42", "Root=1-67891233-abcdef012345678912345678", "x" * 128])
+    def test_one_that_is_sane_is_kept(self, client, id):
+        assert client.get("/v1/devices", headers={"X-Request-ID": id}).headers["X-Request-ID"] == id
+
+    @pytest.mark.parametrize("id", ["", "a b", "x" * 129, "[a]", 'a"', "设备", "a\tb"])
+    def test_for_any_other_a_new_one_is_made(self, client, id):
+        given = client.get("/v1/devices", headers={"X-Request-ID": id}).headers["X-Request-ID"]
+        assert re.fullmatch("[0-9a-f]{16}", given)
+
+    def test_each_request_has_its_own(self, client):
+        assert len({client.get("/healthz").headers["X-Request-ID"] for _ in range(5)}) == 5
+
+    @pytest.mark.parametrize("path", ["/nothing", "/v1/devices/none", "/v1/devices?x=1", "/docs", "/metrics"])
+    def test_every_answer_has_one(self, client, path):
+        assert client.get(path, headers={"X-Request-ID": "mine"}, buffered=True).headers["X-Request-ID"] == "mine"
+
+    def test_what_is_logged_for_a_request_has_it_and_nothing_after_it_does(self, client, caplog):
+        caplog.set_level(logging.INFO)
+        caplog.handler.addFilter(RequestFilter())
+        client.delete("/v1/devices?ids=4322159209", headers={"X-Request-ID": "mine"})
+        logging.getLogger("devicesvc").info("after")
+        changed, after = (record for record in caplog.records if record.name.startswith("devicesvc"))
+        assert (changed.request, changed.getMessage()) == ("[mine] ", "devices deleted: 4322159209")
+        assert after.request == ""
+
+    def test_a_503_is_logged_with_its_reason(self, app, client, monkeypatch, caplog):
+        def fail(*arguments):
+            raise StoreUnavailable("The disk is full.")
+
+        monkeypatch.setattr(app.extensions["devicesvc.store"], "_write", fail)
+        client.post("/v1/devices", json=ADD)
+        assert [record.getMessage() for record in caplog.records] == ["The disk is full."]

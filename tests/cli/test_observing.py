@@ -1,0 +1,86 @@
+"""What a running service lets its keepers see: the metrics of all workers, and the log."""
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import BIN
+
+
+def metrics(service):
+    """The samples of /metrics, by name and labels."""
+    families = text_string_to_metric_families(requests.get(f"{service.url}/metrics").text)
+    return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+
+
+class TestMetrics:
+    def test_they_are_those_of_all_workers(self, start):
+        service, changes, end = start("--workers", "3"), 0, time.monotonic() + 20
+        while not metrics(service)["devicesvc_reloads_total",]:  # until a second worker commits on what one has written
+            assert time.monotonic() < end
+            changes += 1
+            change = {"id": "4322159209", "name": f"name {changes}"}
+            requests.put(f"{service.url}/v1/devices", json=change).raise_for_status()
+        found = [metrics(service)["devicesvc_commit_ops_sum",] for _ in range(20)]
+        assert found == [changes] * 20  # whichever answers
+        counted = text_string_to_metric_families(requests.get(f"{service.url}/metrics").text)
+        puts = [
+            sample.value
+            for family in counted
+            for sample in family.samples
+            if sample.name == "devicesvc_http_requests_total" and sample.labels["method"] == "PUT"
+        ]
+        assert puts == [changes]
+
+    def test_their_files_are_gone_when_it_has_stopped(self, start):
+        service = start()
+        requests.get(f"{service.url}/healthz")
+        (worker,) = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        files = set(re.findall(r"/\S+/devicesvc-metrics-\S+\.db", Path(f"/proc/{worker}/maps").read_text()))
+        assert files
+        assert all(Path(file).exists() for file in files)
+        assert service.stop() == 0
+        assert not any(Path(file).parent.exists() for file in files)
+
+
+class TestLog:
+    def test_each_line_of_a_request_has_its_id(self, start):
+        service = start()
+        answer = requests.delete(f"{service.url}/v1/devices?ids=4322159209", headers={"X-Request-ID": "mine"})
+        assert answer.headers["X-Request-ID"] == "mine"
+        service.stop()
+        lines = [line.split(" ", 2)[2] for line in service.lines if "[mine]" in line]
+        assert lines[0] == "INFO [mine] devices deleted: 4322159209\n"
+        assert re.fullmatch(
+            r'INFO \[mine\] 127\.0\.0\.1 "DELETE /v1/devices\?ids=4322159209 HTTP/1\.1" 200 67 bytes \d+ ms\n', lines[1]
+        )
+        assert len(lines) == 2
+
+    def test_as_json_each_line_is_an_object_whose_parts_are_fields(self, start):
+        service = start(env={"DEVICESVC_LOG_FORMAT": "json"})
+        uri = "/v1/devices?ids=4322159209&ids=%E8%AE%BE"
+        requests.delete(f"{service.url}{uri}", headers={"X-Request-ID": "mine"})
+        service.stop()
+        objects = [json.loads(line) for line in service.lines]
+        assert all({"time", "level", "logger", "message"} <= each.keys() for each in objects)
+        changed, answered = (each for each in objects if each.get("request_id") == "mine")
+        assert changed["changes"] == {"devices deleted": ["4322159209"]}
+        assert (answered["method"], answered["uri"], answered["status"]) == ("DELETE", uri, 200)
+
+    def test_another_format_is_refused_in_one_sentence(self, clean_env, tmp_path):
+        ended = subprocess.run(
+            [BIN / "devicesvc", "serve"],
+            env=clean_env | {"DEVICESVC_LOG_FORMAT": "xml"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == "Error: DEVICESVC_LOG_FORMAT is 'xml': it must be text or json.\n"
+        assert not list(tmp_path.iterdir())
