@@ -2,6 +2,7 @@
 
 import logging.config
 import multiprocessing
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -43,8 +44,10 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _check_free(host, port)
+    # Until gunicorn has its own: process 1 of a container, as this may be, ignores a signal that has no handler.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
-    opening = multiprocessing.get_context("fork").Process(target=_open_once, args=[store])
+    opening = multiprocessing.get_context("fork").Process(target=_open_once, args=[store], daemon=True)
     opening.start()
     opening.join()
     if opening.exitcode:

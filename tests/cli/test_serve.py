@@ -1,5 +1,6 @@
 """`devicesvc serve` and `gunicorn wsgi:app`, as processes."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -83,6 +84,18 @@ def test_sigterm_finishes_what_is_in_flight(start):
     assert b"HTTP/1.1 200 OK" in answer
     assert b'"ids":["4322159209"]' in answer
     assert service.process.wait(20) == 0
+
+
+def test_sigterm_while_it_still_opens_the_store_ends_it_at_once(tmp_path, clean_env, free_port):
+    """Process 1 of a container ignores a signal without a handler; others would end by it, not with 0."""
+    os.mkfifo(tmp_path / "device.csv")
+    command = [BIN / "devicesvc", "serve", "--port", str(free_port)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=tmp_path, env=clean_env, **pipes) as ended:
+        with open(tmp_path / "device.csv", "wb"):  # waits until it reads
+            ended.terminate()
+            assert ended.wait(20) == 0
+        assert b"Traceback" not in ended.stdout.read()
 
 
 class TestRefuses:
