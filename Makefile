@@ -1,6 +1,9 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
 # make test  runs all tests (ARGS=... are pytest's arguments)
 # make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
+# make test-container builds the image and runs it and compose.yaml, with a Docker engine
+# make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
+# make lock renews requirements.lock, the versions in the image, from setup.cfg
 # make check runs the linters and the type checker
 # make picture and make api-table renew what the READMEs show of the API
 # Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
@@ -10,7 +13,7 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test test-long check wheel image bench bench-migrate picture api-table clean
+.PHONY: run test test-long test-container check wheel lock image push bench bench-migrate picture api-table clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -21,18 +24,31 @@ test: .venv/installed-test
 test-long: .venv/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py $(ARGS)
 
+test-container: .venv/installed-test
+	$(BIN)/python -m pytest tests/container $(ARGS)
+
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 wheel: .venv/installed-dev
 	rm -rf build dist
 	$(BIN)/python -m build --wheel --outdir dist .
 
+lock: .venv/installed-dev
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements.lock $(ARGS) setup.cfg
+
 image:
-	docker build --tag devicesvc .
+	docker build --build-arg PIP_INDEX_URL --tag devicesvc .
+
+push:
+	@[ -n "$(IMAGE)" ] || { echo "Say where to: make push IMAGE=registry.cn-chengdu.aliyuncs.com/NAMESPACE/devicesvc:1.0"; exit 1; }
+	docker tag devicesvc $(IMAGE)
+	docker push $(IMAGE)
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/get_by_id.py
