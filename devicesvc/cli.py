@@ -183,6 +183,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 def _open_once(store: str) -> None:
     """Make the store where it is missing, upgrade an SQLite file, and see that the store can be opened; else end the
     process with one sentence."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this
     try:
         if _scheme(store) == "sqlite":
             log.info(_upgrade(store))
