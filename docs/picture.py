@@ -21,7 +21,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 720})
             page.goto(f"http://127.0.0.1:{PORT}/docs")
-            page.locator("h2", has_text=re.compile("^Add a device$")).scroll_into_view_if_needed()
+            page.locator("h2", has_text=re.compile(r"^Add a device\s*$")).scroll_into_view_if_needed()
             page.get_by_text("Add a device", exact=True).first.click()
             page.get_by_text('"test-name"').first.wait_for()
             page.screenshot(path=HERE / "redoc.png")
