@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, devicesvc check, devicesvc migrate, devicesvc db, devicesvc token."""
+"""The command line: devicesvc serve, check, migrate, tour, db, token."""
 
 import logging.config
 import multiprocessing
@@ -94,6 +94,26 @@ def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_
             sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
     except KeyboardInterrupt:
         click.echo("Interrupted before anything began.", err=True)
+        sys.exit(130)
+
+
+@main.command()
+@click.argument("url")
+@click.option("--token", envvar="DEVICESVC_TOKEN", help="One that may write; DEVICESVC_TOKEN, where that is set.")
+def tour(url: str, token: str | None) -> None:
+    """Make the calls of the lab, and some on groups, to the service at URL, such as http://localhost:8000.
+
+    Each is shown with its answer, which is checked: the last line says ok, or each difference is named and the exit
+    code is 1. At the end the registry holds what it held before, also after Ctrl-C.
+    """
+    from devicesvc.tour import run  # not above: the service needs none of it
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was changed is put back
+    try:
+        with _one_sentence():
+            sys.exit(1 if run(url, token) else 0)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: what the tour changed it has put back, but for what is named above.", err=True)
         sys.exit(130)
 
 

@@ -1,0 +1,259 @@
+"""The calls of the lab, in order, and then some on groups: devicesvc tour http://localhost:8000
+
+Shows each call to a running service and its answer, and says where an answer is not as the API promises. Everything
+that the tour adds bears its mark and is deleted; the devices that the lab deletes are put back under their ids and into
+their groups (as the last rows of the files). What puts things back is known before the change is asked for, so that a
+lost answer or Ctrl-C leaves nothing behind.
+"""
+
+import secrets
+import sys
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import requests
+
+from devicesvc.errors import RegistryError
+
+TIMEOUT = 10  # seconds
+READS = 4  # how often a change is read back, for a proxy may ask now one service and now another
+
+KNOWN = "5661391086"
+DOOMED = ("3635138853", "5394030919")
+NEW: dict[str, Any] = {
+    "name": "test-name",
+    "type": "controller",
+    "hardware": {"model": "test-model", "sn": "test-sn"},
+    "software": {"version": "0.1", "last_update": "2023-08-06 20:00:00"},
+    "nic": [{"type": "wifi", "mac": "12:34:56:78:9a:bc", "ipv4": "192.168.1.2"}],
+    "status": "online",
+}
+CHANGE: dict[str, Any] = {
+    "name": "new-name",
+    "software": {"version": "0.5", "last_update": "2023-08-06 10:00:00"},
+    "status": "offline",
+}
+
+
+class NoTourError(RegistryError):
+    """There is nothing to make a tour of, and why."""
+
+
+class DiffersError(Exception):
+    """An answer is not as it should be. It ends its part of the tour: what follows would build on it."""
+
+
+def run(url: str, token: str | None = None) -> int:
+    """Make the tour of the service at url, and return how many differences were found. Raises NoTourError."""
+    tour = Tour(url, token)
+    tour.arrive()
+    for part in (find_devices, delete_devices, add_and_change_a_device, use_groups):
+        try:
+            with ExitStack() as back:
+                part(tour, back)
+        except (DiffersError, requests.RequestException) as error:
+            tour.differ(str(error) if isinstance(error, DiffersError) else f"{tour.last_call}: {_reason(error)}.")
+        except (LookupError, TypeError) as error:
+            tour.differ(f"{tour.last_call}: its items are not such as they should be ({error}).")
+    if tour.differing:
+        tour.say(f"{tour.calls} calls; what differs is said above.")
+    else:
+        tour.say(f"ok: {tour.calls} calls, all answered as they should.")
+    return tour.differing
+
+
+class Tour:
+    """Makes calls. mark: random, in all that this tour adds. differing: how many differences were found."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.mark = f"tour-{secrets.token_hex(4)}"
+        self.new = {**NEW, "hardware": {"model": "test-model", "sn": self.mark}}
+        self.calls = self.differing = 0
+        self.last_call = ""
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def arrive(self) -> None:
+        """See that a devicesvc answers and lets this tour read and write. Changes nothing. Raises NoTourError."""
+        for method, query in (("get", "limit=1"), ("delete", f"ids={self.mark}")):
+            try:
+                answer = self._send(method, f"/v1/devices?{query}")
+            except (requests.RequestException, ValueError) as error:
+                raise NoTourError(f"Nobody answers at {self._url}: {_reason(error)}.") from error
+            body = _json(answer)
+            if body.get("status") != answer.status_code:
+                kind = answer.headers.get("Content-Type", "no Content-Type")
+                raise NoTourError(f"What answers at {self._url} is not devicesvc: {answer.status_code}, {kind}.")
+            if answer.status_code in (401, 403):
+                raise NoTourError(f"{body['message']} The tour needs a token that may write: give it with --token.")
+            if answer.status_code != 200:
+                raise NoTourError(f"{self._url} answers {answer.status_code}: {body['message']}")
+
+    def call(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int | tuple[int, ...] = 200,
+        headers: dict[str, str] | None = None,
+        times: int = 1,
+        **expected: Any,
+    ) -> dict[str, Any]:
+        """Make a call, show it and its answer, and return the answer's body.
+
+        status: what it must be, or one of them. expected: members that the body must have, or of what type. times: how
+        often to ask; each answer must be right. Raises DiffersError, and requests' errors where no answer comes.
+        """
+        self.calls += 1
+        sent = f", json={body!r}" if body is not None else ""
+        self.last_call = call = f"requests.{method}({self._url + path!r}{sent})"
+        self.say(f"# {what}\n>>> {call}")
+        for number in range(times):
+            answer = self._send(method, path, body, headers)
+            if not number:
+                self.say(f"{answer.status_code} {answer.text.strip()}")
+            came = _json(answer)
+            _expect(call, "the status", (status,) if isinstance(status, int) else status, answer.status_code)
+            kind = "application/json" if answer.ok else "application/problem+json"
+            _expect(call, "the Content-Type", (kind,), answer.headers.get("Content-Type"))
+            _expect(call, "'status' in the body", (answer.status_code,), came.get("status"))
+            for name, value in expected.items():
+                _expect(call, repr(name), (value,), came.get(name))
+            if method == "post" and answer.status_code == 201:
+                _expect(call, "the header Location", (f"{path}/{came['data']}",), answer.headers.get("Location"))
+        return came
+
+    def read_back(self, path: str, data: Any) -> None:
+        """See that this is there now; None: that nothing is."""
+        if data is None:
+            self.call("Read back: it is gone", "get", path, status=404, times=READS)
+        else:
+            self.call("Read back", "get", path, data=data, times=READS)
+
+    def put_back(self, what: str, method: str, path: str, body: Any = None, **options: Any) -> None:
+        """Undo something. Where that fails, say how a person can."""
+        try:
+            self.call(what, method, path, body, **options)
+        except (DiffersError, requests.RequestException) as error:
+            self.differ(f"{_reason(error)} This is left to do: {self.last_call}")
+
+    def delete_new_devices(self) -> None:
+        """Delete all devices with the mark, also one whose id was never told."""
+        found = self.call("What is there to be deleted?", "get", f"/v1/devices?sn={self.mark}", data=list)
+        ids = [device["id"] for device in found["data"]]
+        self.put_back("Delete the new devices", "delete", "/v1/devices", {"ids": ids}, ids=ids)
+
+    def say(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # where nobody reads on (`| head`), things are put back all the same
+            print(text, flush=True)
+
+    def differ(self, sentence: str) -> None:
+        self.differing += 1
+        print(sentence, file=sys.stderr, flush=True)
+
+    def _send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        sent = self._headers | (headers or {})
+        return requests.request(method, self._url + path, json=body, headers=sent, timeout=TIMEOUT)
+
+
+def find_devices(tour: Tour, back: ExitStack) -> None:
+    found = tour.call("Find a device by its id", "get", "/v1/devices", {"id": KNOWN}, data=list)
+    ids = [device["id"] for device in found["data"]]
+    _expect("GET /v1/devices", "its ids", ([KNOWN], []), ids)
+    where = {"sn": "itOYJ", "model": "Raspberry Pi 4"}
+    found = tour.call("Find devices by serial number and model", "get", "/v1/devices", where, data=list)
+    for device in found["data"]:
+        _expect("GET /v1/devices", "the serial number", ("itOYJ",), device["hardware"]["sn"])
+    query = "/v1/devices?sn=itOYJ&model=Raspberry+Pi+4"
+    tour.call("The same in the query: some proxies drop the body", "get", query, data=found["data"])
+    tour.call("Find nothing", "get", "/v1/devices", {"id": tour.mark}, data=[], total=0)
+    tour.call("Get what is not there", "get", f"/v1/devices/{tour.mark}", status=404)
+
+
+def delete_devices(tour: Tour, back: ExitStack) -> None:
+    """Delete two of the samples, those that there are, and put them back with their groups."""
+    before = []
+    for id in DOOMED:
+        found = tour.call("Look at a device, to put it back", "get", "/v1/devices", {"id": id}, data=list)["data"]
+        for device in found:
+            groups = tour.call("Look at its groups", "get", f"/v1/devices/{id}/groups", data=list, next=None)["data"]
+            before.append((device, groups))
+            if groups:
+                path, ids = f"/v1/devices/{id}/groups", [group["id"] for group in groups]
+                back.callback(tour.put_back, "Put it back into its groups", "post", path, {"ids": ids})
+            rest = {name: value for name, value in device.items() if name != "id"}
+            what, unless = (
+                f"Put {id} back, unless it is there",
+                {"headers": {"If-None-Match": "*"}, "status": (201, 412)},
+            )
+            back.callback(tour.put_back, what, "put", f"/v1/devices/{id}", rest, **unless)
+    there = [device["id"] for device, _ in before]
+    what = "Delete devices: the answer names those that there were"
+    tour.call(what, "delete", "/v1/devices", {"ids": [*DOOMED, "1234567890 "]}, ids=there)
+    for id in there:
+        tour.read_back(f"/v1/devices/{id}", None)
+
+
+def add_and_change_a_device(tour: Tour, back: ExitStack) -> None:
+    back.callback(tour.delete_new_devices)
+    id = tour.call("Add a device: the answer is its id", "post", "/v1/devices", tour.new, status=201, data=str)["data"]
+    tour.read_back(f"/v1/devices/{id}", {"id": id, **tour.new})
+    changed = {"id": id, **tour.new, **CHANGE}
+    tour.call("Change the device", "put", "/v1/devices", {"id": id, **CHANGE}, data=changed)
+    tour.read_back(f"/v1/devices/{id}", changed)
+    half = {"hardware": {"model": "other-model"}}
+    changed["hardware"] = changed["hardware"] | half["hardware"]
+    tour.call("Change half of its hardware: the other half stays", "patch", f"/v1/devices/{id}", half, data=changed)
+    tour.read_back(f"/v1/devices?sn={tour.mark}", [changed])
+    wrong = {**tour.new, "nic": [{**NEW["nic"][0], "mac": "12:34"}]}
+    what = "A wrong MAC address is refused, and named"
+    refusal = tour.call(what, "post", "/v1/devices", wrong, status=422, errors=dict)
+    _expect("POST /v1/devices", "what 'errors' names", (["nic.0.mac"],), list(refusal["errors"]))
+
+
+def use_groups(tour: Tour, back: ExitStack) -> None:
+    roof = {"id": tour.mark, "name": f"Roof of {tour.mark}", "description": "What the tour puts on the roof."}
+    path = f"/v1/groups/{roof['id']}"
+    back.callback(tour.delete_new_devices)
+    back.callback(tour.put_back, "Delete the group: its devices stay", "delete", "/v1/groups", {"ids": [roof["id"]]})
+    what = "Add a device to put into a group"
+    one, other = (tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"] for _ in range(2))
+    name = {"name": roof["name"]}
+    tour.call("Add a group under an id of your own", "put", path, name, status=201, data={**roof, "description": ""})
+    tour.call("Change the group", "put", "/v1/groups", roof, data=roof)
+    tour.call("A name that a group has is refused to another", "post", "/v1/groups", name, status=409)
+    tour.call("Find a group by its name", "get", "/v1/groups", name, data=[roof])
+    both = {"ids": [one, other]}
+    tour.call("Put devices into the group", "post", f"{path}/devices", both, ids=[one, other])
+    members = sorted(({"id": id, **tour.new} for id in (one, other)), key=lambda device: str(device["id"]))
+    tour.read_back(f"{path}/devices", members)
+    tour.call("The other way about: the groups of a device", "get", f"/v1/devices/{one}/groups", data=[roof])
+    tour.call("Remove a device from the group", "delete", f"{path}/devices/{other}", ids=[other])
+    tour.read_back(f"{path}/devices/{other}", None)
+    nobody = {"ids": [tour.mark]}
+    tour.call("A device that is not there is refused", "post", f"{path}/devices", nobody, status=422)
+
+
+def _expect(call: str, what: str, allowed: tuple[Any, ...], came: Any) -> None:
+    """allowed: values, or types. Raises DiffersError."""
+    if not any(isinstance(came, each) if isinstance(each, type) else came == each for each in allowed):
+        words = " or ".join(f"a {each.__name__}" if isinstance(each, type) else repr(each) for each in allowed)
+        raise DiffersError(f"{call}: {what} should be {words}, not {came!r}.")
+
+
+def _reason(error: BaseException) -> str:
+    """What was wrong in the first place: what requests makes of it is no sentence."""
+    while error.__context__:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error).rstrip(".")
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    """The object in an answer; an empty one where there is none."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
