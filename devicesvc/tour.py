@@ -8,6 +8,7 @@ lost answer or Ctrl-C leaves nothing behind.
 
 import secrets
 import sys
+import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ import requests
 from devicesvc.errors import RegistryError
 
 TIMEOUT = 10  # seconds
+PAUSES = (0.2, 1, 3)  # seconds before something is put back once more
 READS = 4  # how often a change is read back, for a proxy may ask now one service and now another
 
 KNOWN = "5661391086"
@@ -71,7 +73,7 @@ class Tour:
         self.calls = self.differing = 0
         self.last_call = ""
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = token
 
     def arrive(self) -> None:
         """See that a devicesvc answers and lets this tour read and write. Changes nothing. Raises NoTourError."""
@@ -133,29 +135,42 @@ class Tour:
             self.call("Read back", "get", path, data=data, times=READS)
 
     def put_back(self, what: str, method: str, path: str, body: Any = None, **options: Any) -> None:
-        """Undo something. Where that fails, say how a person can."""
-        try:
-            self.call(what, method, path, body, **options)
-        except (DiffersError, requests.RequestException) as error:
-            self.differ(f"{_reason(error)} This is left to do: {self.last_call}")
+        """Undo something, again after a pause where the service is away. Where that fails, say how a person can."""
+        for pause in (*PAUSES, None):
+            try:
+                self.call(what, method, path, body, **options)
+                return
+            except (DiffersError, requests.RequestException) as error:
+                if pause is None:
+                    self.differ(f"{_reason(error)} This is left to do: {self.last_call}")
+                else:
+                    time.sleep(pause)
 
     def delete_new_devices(self) -> None:
-        """Delete all devices with the mark, also one whose id was never told."""
+        """Delete all devices with the mark, also one whose id was never told, and no others, whatever is found."""
         found = self.call("What is there to be deleted?", "get", f"/v1/devices?sn={self.mark}", data=list)
-        ids = [device["id"] for device in found["data"]]
+        ids = [device["id"] for device in found["data"] if device["hardware"]["sn"] == self.mark]
         self.put_back("Delete the new devices", "delete", "/v1/devices", {"ids": ids}, ids=ids)
 
     def say(self, text: str) -> None:
-        with suppress(BrokenPipeError):  # where nobody reads on (`| head`), things are put back all the same
+        # Where nobody reads on (`| head`), or the terminal has not the characters, things are put back all the same.
+        with suppress(BrokenPipeError, UnicodeEncodeError):
             print(text, flush=True)
 
     def differ(self, sentence: str) -> None:
         self.differing += 1
         print(sentence, file=sys.stderr, flush=True)
 
-    def _send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        sent = self._headers | (headers or {})
-        return requests.request(method, self._url + path, json=body, headers=sent, timeout=TIMEOUT)
+    def _send(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        options: dict[str, Any] = {"json": body, "headers": headers, "timeout": TIMEOUT, "allow_redirects": False}
+        return requests.request(method, self._url + path, auth=self._authorize, **options)
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:  # as `auth`, for a .netrc would win over a header
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def find_devices(tour: Tour, back: ExitStack) -> None:
@@ -173,25 +188,23 @@ def find_devices(tour: Tour, back: ExitStack) -> None:
 
 
 def delete_devices(tour: Tour, back: ExitStack) -> None:
-    """Delete two of the samples, those that there are, and put them back with their groups."""
-    before = []
+    """Delete two of the samples and put them back with their groups. One that was not seen is not deleted."""
+    there = []
     for id in DOOMED:
-        found = tour.call("Look at a device, to put it back", "get", "/v1/devices", {"id": id}, data=list)["data"]
-        for device in found:
-            groups = tour.call("Look at its groups", "get", f"/v1/devices/{id}/groups", data=list, next=None)["data"]
-            before.append((device, groups))
-            if groups:
-                path, ids = f"/v1/devices/{id}/groups", [group["id"] for group in groups]
-                back.callback(tour.put_back, "Put it back into its groups", "post", path, {"ids": ids})
-            rest = {name: value for name, value in device.items() if name != "id"}
-            what, unless = (
-                f"Put {id} back, unless it is there",
-                {"headers": {"If-None-Match": "*"}, "status": (201, 412)},
-            )
-            back.callback(tour.put_back, what, "put", f"/v1/devices/{id}", rest, **unless)
-    there = [device["id"] for device, _ in before]
+        path = f"/v1/devices/{id}"
+        device = tour.call("Look at a device, to put it back", "get", path, status=(200, 404)).get("data")
+        if not device:
+            continue
+        _expect(f"GET {path}", "the id", (id,), device.pop("id"))
+        groups = tour.call("Look at its groups", "get", f"{path}/groups", data=list, next=None)["data"]
+        if groups:
+            ids = {"ids": [group["id"] for group in groups]}
+            back.callback(tour.put_back, "Put it back into its groups", "post", f"{path}/groups", ids)
+        unless: dict[str, Any] = {"headers": {"If-None-Match": "*"}, "status": (201, 412)}
+        back.callback(tour.put_back, f"Put {id} back, unless it is there", "put", path, device, **unless)
+        there.append(id)
     what = "Delete devices: the answer names those that there were"
-    tour.call(what, "delete", "/v1/devices", {"ids": [*DOOMED, "1234567890 "]}, ids=there)
+    tour.call(what, "delete", "/v1/devices", {"ids": [*there, "1234567890 "]}, ids=there)
     for id in there:
         tour.read_back(f"/v1/devices/{id}", None)
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from contextlib import contextmanager
 
+import orjson
 import pytest
 import requests
 from click.testing import CliRunner
@@ -95,6 +96,10 @@ def spoiled(registry, app_over):
             yield url
 
     return spoiled
+
+
+def device_json(device):
+    return orjson.loads(orjson.dumps(device))
 
 
 def change(response, **members):
@@ -200,8 +205,18 @@ def no_place(request, response):
 
 
 def items_without_members(request, response):
-    if request.method == "GET" and request.path == "/v1/devices":
+    if request.method == "GET" and b"itOYJ" in request.data:
         change(response, data=[1])
+
+
+def body_of_get_is_dropped(request, response):
+    if request.method == "GET" and request.data:
+        change(response, data=[device_json(device) for device in DEVICES])
+
+
+def filter_finds_too_many(request, response):
+    if request.args.get("sn", "").startswith("tour-"):
+        change(response, data=[*response.json["data"], device_json(DEVICES[0])])
 
 
 def half_is_lost(request, response):
@@ -223,6 +238,8 @@ def half_is_lost(request, response):
         ),
         (no_place, "what 'errors' names should be ['nic.0.mac'], not []."),
         (items_without_members, "its items are not such as they should be"),
+        (body_of_get_is_dropped, "its ids should be ['5661391086'] or [], not ['4322159209', "),
+        (filter_finds_too_many, "'data' should be [{'id': "),
         (half_is_lost, "'data' should be {'id': "),
     ],
 )
@@ -248,7 +265,38 @@ def test_it_finds_a_change_that_is_forgotten(spoiled, registry):
     assert "'data' should be {'id': " in ended.stderr
 
 
-def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, registry):
+def test_a_device_that_came_after_it_looked_is_left_alone(spoiled, registry):
+    registry.write(lambda to: to.devices.remove([DOOMED[1]]))
+
+    def come(request, response):
+        if request.path == f"/v1/devices/{DOOMED[1]}" and response.status_code == 404:
+            registry.write(lambda to: to.devices.put(DEVICES[3]))
+
+    assert DEVICES[3].id == DOOMED[1]
+    with spoiled(come) as url:
+        tour(url)
+    assert registry.devices.find(DOOMED[1]) == DEVICES[3]
+
+
+def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, registry, monkeypatch):
+    monkeypatch.setattr("devicesvc.tour.PAUSES", (0, 0))
+    before, away = content(registry), iter([True, True])
+
+    def be_away(request, response):
+        if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}" and next(away, False):
+            registry.write(lambda to: to.devices.remove([DOOMED[0]]))
+            return Response("<p>", 502, mimetype="text/html")
+        return None
+
+    with spoiled(be_away) as url:
+        ended = tour(url)
+    assert (ended.exit_code, ended.stderr) == (0, ""), ended.output
+    assert content(registry) == before
+
+
+def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, registry, monkeypatch):
+    monkeypatch.setattr("devicesvc.tour.PAUSES", ())
+
     def fail(request, response):
         if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}":
             registry.write(lambda to: to.devices.remove([DOOMED[0]]))
