@@ -47,7 +47,7 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     # Until gunicorn has its own: process 1 of a container, as this may be, ignores a signal that has no handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
-    opening = multiprocessing.get_context("fork").Process(target=_open_once, args=[store], daemon=True)
+    opening = multiprocessing.get_context("fork").Process(target=_open_in_child, args=[store], daemon=True)
     opening.start()
     opening.join()
     if opening.exitcode:
@@ -200,10 +200,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return server.load(self._config)
 
 
+def _open_in_child(store: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this
+    _open_once(store)
+
+
 def _open_once(store: str) -> None:
     """Make the store where it is missing, upgrade an SQLite file, and see that the store can be opened; else end the
     process with one sentence."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this
     try:
         if _scheme(store) == "sqlite":
             log.info(_upgrade(store))

@@ -71,7 +71,7 @@ class TestMetrics:
         client.put("/v1/groups/a/devices/4322159209")
         found = [metric("devicesvc_items", kind=kind) for kind in ("devices", "groups", "memberships")]
         assert found == [505, 1, 1]
-        assert metric("devicesvc_store_bytes") > before
+        assert metric("devicesvc_store_bytes") >= max(before, 500 * 60)  # a database may have had the room already
 
     def test_refused_writes_are_counted_and_the_rest_is_shown_without_the_store(self, app, client, metric, monkeypatch):
         def fail(*arguments):

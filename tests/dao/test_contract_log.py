@@ -90,7 +90,8 @@ def test_the_size_counts_items_and_bytes(store):
     store.write(lambda to: to.devices.put_many([device(f"{number:06}") for number in range(500)]))
     after = store.size()
     assert (after.devices, after.groups, after.memberships) == (505, 1, 1)
-    assert after.bytes > before.bytes > 0
+    assert after.bytes >= before.bytes > 0  # a database may have had the room already
+    assert after.bytes > 500 * 40
 
 
 def test_the_size_is_what_another_has_made_of_it(store, store_url):
