@@ -338,7 +338,9 @@ class PostgresTarget(Target):
                         " this in its place."
                     )
             if self._replace:
-                self._connection.execute("TRUNCATE devices, nics, groups, memberships")
+                # Not TRUNCATE: those who read meanwhile would wait for it, and then find nothing.
+                for table in ("memberships", "nics", "devices", "groups"):
+                    self._connection.execute(f"DELETE FROM {table}")
         return self
 
     def fill(self, content: Content) -> None:

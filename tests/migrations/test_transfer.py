@@ -407,7 +407,26 @@ class Meanwhile(Watcher):
         self.do()
 
 
+class BeforeTheEnd(Watcher):
+    """Does something when all is written, and not yet in its place."""
+
+    def __init__(self, do):
+        self.do = do
+
+    def phase(self, what):
+        self.do()
+
+
 class TestMeanwhile:
+    def test_who_reads_a_target_that_is_replaced_finds_what_was_there(self, source, target, tmp_path):
+        go(fill(tmp_path / "old", [device("old")], [], []), target)
+        seen = []
+        with open_store(target) as service:
+            read = BeforeTheEnd(lambda: seen.extend(service.devices.list()))
+            assert go(source, target, replace=True, watcher=read).done
+            assert seen == [device("old")]
+            assert {each.id: each for each in service.devices.list()} == ALL[0]
+
     def test_one_state_of_a_service_that_goes_on_is_taken(self, target, tmp_path):
         """Another store changes the source, as a service does, while it is read."""
         path = str(tmp_path / "device.csv")
