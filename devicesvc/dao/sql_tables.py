@@ -13,7 +13,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     false,
     func,
     insert,
@@ -134,7 +133,9 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
 
 def _after(place: Place, value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
     beyond = value < place.value if descending else value > place.value
-    return or_(beyond, and_(value == place.value, id > place.id))
+    # What the OR says already, in a form for which an index leads to the place.
+    from_there = value <= place.value if descending else value >= place.value
+    return and_(from_there, or_(beyond, id > place.id))
 
 
 class SqlDevices(SqlReader[Device, DeviceFilter]):
@@ -157,12 +158,13 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
             part = fold(where.model)
             fits = _storable(part) and len(part) <= MAX_FOLDED
             yield columns.hardware_model_folded.contains(part, autoescape=True) if fits else false()
+        # By IN, not by EXISTS: SQLite would ask for each device in turn.
         if where.mac is not None:
-            yield exists().where(nics.device_id == columns.id, _is(nics.mac, plain_mac(where.mac)))
+            yield columns.id.in_(select(nics.device_id).where(_is(nics.mac, plain_mac(where.mac))))
         if where.ipv4 is not None:
-            yield exists().where(nics.device_id == columns.id, _is(nics.ipv4, where.ipv4))
+            yield columns.id.in_(select(nics.device_id).where(_is(nics.ipv4, where.ipv4)))
         for id in where.group_ids:
-            yield exists().where(memberships.device_id == columns.id, _is(memberships.group_id, id))
+            yield columns.id.in_(select(memberships.device_id).where(_is(memberships.group_id, id)))
 
     def _items(self, connection: Connection, query: Select[Any]) -> list[Device]:
         rows = connection.execute(query).all()
@@ -198,7 +200,7 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
             if (wanted := getattr(where, name)) is not None:
                 yield _is(columns[name], wanted)
         for id in where.device_ids:
-            yield exists().where(memberships.group_id == columns.id, _is(memberships.device_id, id))
+            yield columns.id.in_(select(memberships.group_id).where(_is(memberships.device_id, id)))
 
     def _items(self, connection: Connection, query: Select[Any]) -> list[Group]:
         return [Group(row.id, row.name, row.description) for row in connection.execute(query)]

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from devicesvc.migrations import upgrade
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from devicesvc.dao import open_store, sql_store
+from devicesvc.dao.base import Place, Window
 from devicesvc.errors import StoreUnavailable
+from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
 
@@ -50,6 +52,25 @@ class TestSqlite:
         store.write(lambda to: to.devices.update(FIRST.id, {}))
         store.write(lambda to: to.devices.put_many(DEVICES))
         assert path.stat() == before
+
+    @pytest.mark.parametrize(
+        ("where", "window"),
+        [
+            *(({name: "x"}, {}) for name in ("id", "sn", "name", "type", "status", "mac", "ipv4")),
+            ({"group_ids": frozenset({"x"})}, {}),
+            *(({}, {"after": Place("x", "x"), "sort": name}) for name in ("id", "name", "type", "status")),
+            ({}, {"after": Place("x", "x"), "descending": True}),
+        ],
+    )
+    def test_an_index_leads_to_what_is_wanted(self, store, where, window):
+        queries = []
+        event.listen(store._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
+        store.devices.page(DeviceFilter(**where), Window(limit=10, **window))
+        query, values = next(each for each in queries if each[0].startswith("SELECT devices"))
+        with store._reading() as connection:
+            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+        assert plan[0].startswith("SEARCH devices USING INDEX")
+        assert not [step for step in plan if step.startswith("SCAN")]
 
     def test_a_database_that_another_keeps_is_waited_for_only_so_long(self, path, store, url, monkeypatch):
         monkeypatch.setattr(sql_store, "PATIENCE", 0.05)
