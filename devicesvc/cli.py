@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 
 from devicesvc import server, tokens
 from devicesvc.config import DEFAULTS
-from devicesvc.dao import check_store, open_store
+from devicesvc.dao import check_store, open_store, shown
 from devicesvc.errors import RegistryError
 from devicesvc.sample import DEVICES
 
@@ -61,11 +61,12 @@ def check(store: str) -> None:
     """Name every fault in STORE by line and column, and end with 1 if there is one. Nothing is changed."""
     with _one_sentence():
         faults = check_store(store)
+        where = shown(store)
     for fault in faults:
         click.echo(fault)
     if faults:
-        raise click.ClickException(f"Faults in {store}: {len(faults)}.")
-    click.echo(f"{store} is in order.")
+        raise click.ClickException(f"Faults in {where}: {len(faults)}.")
+    click.echo(f"{where} is in order.")
 
 
 @main.command()

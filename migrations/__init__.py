@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspe
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from devicesvc.dao.sql_store import shown as _shown
 from devicesvc.errors import StoreUnavailable
 
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
@@ -160,10 +161,6 @@ def _read(url: str) -> URL:
     if read.get_backend_name() == "sqlite" and (read.database in (None, "", ":memory:") or read.query):
         raise StoreUnavailable(f"{url!r} names no file: it must be as in sqlite:///device.db.")
     return read
-
-
-def _shown(url: URL) -> str:
-    return url.difference_update_query(["password", "sslpassword"]).render_as_string()  # hides the one before the host
 
 
 def _file(url: URL) -> str:

@@ -1,12 +1,13 @@
 """Stores: the registry in a file or a database, all behind the contract of `base`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from devicesvc.dao import csv_store
+from devicesvc.dao import csv_store, sql_store
 from devicesvc.dao.base import Store
 from devicesvc.dao.sql_store import SqlStore
 from devicesvc.errors import StoreUnavailable
@@ -42,8 +43,14 @@ def database_url(url: str) -> URL | None:
         return None
     try:
         return make_url(url)
-    except ArgumentError as error:
-        raise StoreUnavailable(f"{url!r} is no URL of a database.") from error
+    except (ArgumentError, ValueError) as error:  # not shown: nobody knows which part is the password
+        raise StoreUnavailable("The store's URL cannot be read: it must be as in sqlite:///device.db.") from error
+
+
+def shown(url: str) -> str:
+    """What to call the store that url names: without a password. Raises StoreUnavailable where it is malformed."""
+    database = database_url(url)
+    return url if database is None else sql_store.shown(database)
 
 
 def csv_path(url: str) -> Path:
@@ -53,7 +60,8 @@ def csv_path(url: str) -> Path:
         return Path(url)
     if scheme == "csv":
         return Path(rest)
+    no_secret = re.sub("//.*@", "//***@", url.partition("?")[0])
     raise StoreUnavailable(
-        f"{url!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
+        f"{no_secret!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
         " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
     )

@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, select, text, update
 from sqlalchemy.exc import (
+    ArgumentError,
     DataError,
     DBAPIError,
     DisconnectionError,
     IntegrityError,
     NotSupportedError,
-    ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -68,9 +68,12 @@ class SqlStore(Store):
     """
 
     def __init__(self, url: URL, first: Sequence[Device] = ()) -> None:
-        self._shown = url.render_as_string(hide_password=True)
+        self._shown = shown(url)
         self._turn = threading.Lock()
-        self._engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        try:
+            self._engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        except ArgumentError as error:
+            raise StoreUnavailable(f"{self._shown} cannot be used: {error}.") from error
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(tables.registry.name):
@@ -79,6 +82,9 @@ class SqlStore(Store):
                 is_new = not connection.scalar(select(tables.registry.c.changes))
             if is_new:
                 self._fill(first)
+        except UnicodeError as error:  # a host that cannot be one
+            self.close()
+            raise StoreUnavailable(f"{self._shown} cannot be used: {error}.") from error
         except StoreUnavailable:
             self.close()
             raise
@@ -166,11 +172,16 @@ class SqlStore(Store):
             yield
         except PoolTimeout as error:
             raise StoreUnavailable(f"{self._shown} is busy: no connection is free. {consequence}") from error
-        except (DataError, IntegrityError, NotSupportedError, ProgrammingError):
+        except (DataError, IntegrityError, NotSupportedError):
             raise  # a defect of ours
         except DBAPIError as error:
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
             raise StoreUnavailable(f"{self._shown} cannot be used: {reason}. {consequence}") from error
+
+
+def shown(url: URL) -> str:
+    """The URL with its password hidden, also one among the options."""
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
 
 
 _BYTES: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 import pytest
 from click.testing import CliRunner
+from devicesvc.migrations import upgrade
+from sqlalchemy import make_url
 
 from devicesvc.cli import main
 from devicesvc.sample import DEVICES
@@ -42,3 +44,13 @@ def test_what_cannot_be_read_is_said_in_one_sentence(check, store, words):
     assert ended.exit_code == 1
     assert ended.stderr.startswith("Error: ")
     assert words in ended.stderr
+
+
+def test_a_database_is_named_without_its_password(check, postgres_url):
+    upgrade(postgres_url)
+    ended = check(
+        make_url(postgres_url).update_query_dict({"password": "secret"}).render_as_string(hide_password=False)
+    )
+    assert ended.exit_code == 0
+    assert ended.stdout.endswith(" is in order.\n")
+    assert "secret" not in ended.stdout

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -133,6 +134,28 @@ class TestSqlite:
             open_store(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://me:secret@host/name", "'mysql://***@host/name' names no store"),
+        ("postgres://host/name?user=me&password=secret", "'postgres://host/name' names no store"),
+        ("postgresql+psycopg://me:secret@host:port/name", "cannot be read"),
+        ("postgresql+psycopg:me:secret@host/name", "cannot be read"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/name", "Connection refused"),
+        ("postgresql+psycopg://127.0.0.1:1/name?user=me&password=secret", "Connection refused"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/name?no=1", "invalid connection option"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/name?host=a&host=b:1&port=7", "Can't mix"),
+        (f"postgresql+psycopg://me:secret@{'h' * 64}/name", "cannot be used"),
+    ],
+)
+def test_what_cannot_be_opened_in_one_sentence_without_the_password(url, words):
+    with pytest.raises(StoreUnavailable) as refused:
+        open_store(url)
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -160,6 +183,20 @@ class TestPostgresql:
                 hasty.write(add(device("1")))
             assert len(hasty.devices.list()) == 5
         store.write(add(device("1")))
+
+    def test_a_database_that_grants_no_leave_to_write_is_read(self, postgres_url, store, other):
+        role = f"reader_{uuid.uuid4().hex}"
+        other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        other.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        url = make_url(postgres_url).set(username=role, password="secret").render_as_string(hide_password=False)
+        try:
+            with open_store(url) as reader:
+                assert len(reader.devices.list()) == 5
+                with pytest.raises(StoreUnavailable, match=r"permission denied .*\. Nothing was changed"):
+                    reader.write(add(device("1")))
+        finally:
+            other.execute(f"DROP OWNED BY {role}")
+            other.execute(f"DROP ROLE {role}")
 
     def test_a_connection_that_is_cut_fails_one_change_and_heals(self, store, other):
         def op(to):
