@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
@@ -348,20 +348,35 @@ class SqlSource(Source):
         """Open a connection, in a transaction that sees one state until it is closed with `_open`."""
 
     @abstractmethod
-    def query(self, columns: str, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a table, as they come."""
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        """The rows of a query, as they come. name: what to call it, no other has it."""
 
     @abstractmethod
     def _changes_now(self) -> int:
         """The count of changes in the database now."""
 
     def _one(self, query: str) -> Any:
-        return self._connection.execute(query).fetchone()[0]
+        with self._errors():
+            return self._connection.execute(query).fetchone()[0]
+
+    def query(self, columns: str, table: str, order: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a table, as they come."""
+        with self._errors():
+            rows = self._rows(f"read_{table}", f"SELECT {columns} FROM {table} ORDER BY {order}")
+            yield from chain(rows)  # not from a cursor, which this would close: perhaps after its connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._connection.Error as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise StoreUnavailable(f"{self.shown} cannot be read: {reason}. Nothing was changed.") from error
 
     def has_changed(self) -> bool:
         try:
             return bool(self._changes_now() != self._changes)
-        except (StoreUnavailable, sqlite3.Error, SQLAlchemyError):
+        except (StoreUnavailable, self._connection.Error, SQLAlchemyError):
             return True
 
     def devices(self) -> Iterator[Batch]:
@@ -504,8 +519,9 @@ class SqliteSource(SqlSource):
     def file(self) -> Path:
         return Path(self._url.database or "")
 
-    def query(self, columns: str, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-        return iter(self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY {order}"))
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        rows: sqlite3.Cursor = self._connection.execute(query)
+        return rows
 
     def _changes_now(self) -> int:
         with closing(_read_only(self.file)) as now:
@@ -529,11 +545,10 @@ class PostgresSource(SqlSource):
     def _connect(self) -> Any:
         return self._open.enter_context(postgres(self._url, read_only=True))
 
-    def query(self, columns: str, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-        cursor = self._open.enter_context(self._connection.cursor(name=f"read_{table}"))
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        cursor: Any = self._open.enter_context(self._connection.cursor(name=name))
         cursor.itersize = ROWS
-        cursor.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
-        return iter(cursor)
+        return cursor.execute(query)  # type: ignore[no-any-return]
 
     def _changes_now(self) -> int:
         with postgres(self._url, read_only=True) as now:

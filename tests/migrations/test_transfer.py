@@ -1,21 +1,25 @@
 """A registry goes from one store to another as a whole, or not at all."""
 
 import csv
+import gc
 import os
 import shutil
 import sqlite3
 import threading
 from contextlib import closing
 
+import psycopg
 import pytest
-from devicesvc.migrations import targets, transfer, upgrade
+from devicesvc.migrations import sources, targets, transfer, upgrade
 from devicesvc.migrations.transfer import Result, Watcher, migrate
+from sqlalchemy import make_url
 
 from devicesvc.dao import csv_format, open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
 from devicesvc.sample import DEVICES
 from tests.dao.test_csv_format import file, row
+from tests.dao.test_sql_store import CUT
 from tests.hard_data import HARD, HARD_GROUPS, NIC, content, device
 
 SOME = [
@@ -447,6 +451,39 @@ class TestMeanwhile:
         assert (result.done, result.changed) == (True, True)
         assert everything(f"sqlite:///{tmp_path}/other.db") == ALL
 
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_a_server_that_goes_away(self, source, postgres_url, tmp_path, dry_run):
+        def cut():
+            plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+            with psycopg.connect(plain) as other:
+                other.execute(CUT)
+
+        upgrade(postgres_url)
+        go(source, postgres_url)
+        with pytest.raises(
+            StoreUnavailable, match=r"cannot be read: terminating connection.*\. Nothing was changed\.$"
+        ):
+            go(postgres_url, tmp_path / "to.csv", watcher=Meanwhile(cut), dry_run=dry_run)
+        assert names(tmp_path) == ["from"]
+
+    def test_a_server_that_goes_away_in_the_end(self, source, postgres_url, tmp_path, monkeypatch):
+        def gone(source):
+            raise psycopg.OperationalError
+
+        upgrade(postgres_url)
+        go(source, postgres_url)
+        monkeypatch.setattr(sources.PostgresSource, "_changes_now", gone)
+        result = go(postgres_url, tmp_path / "to.csv")
+        assert (result.done, result.changed) == (True, True)
+
+    def test_a_source_that_is_damaged(self, tmp_path, url, database, target):
+        go(fill(tmp_path / "from", [device(f"d{number}") for number in range(1_000)], [], []), url)
+        whole = database.read_bytes()
+        middle = len(whole) // 2
+        database.write_bytes(whole[:middle] + b"\xff" * 100_000 + whole[middle + 100_000 :])
+        with pytest.raises(StoreUnavailable, match=f"^{url} cannot be read: database disk image is malformed"):
+            go(url, target)
+
     def test_a_source_that_nobody_may_write_is_read(self, source, url, tmp_path):
         os.chmod(tmp_path / "from", 0o555)
         try:
@@ -464,3 +501,14 @@ class TestMeanwhile:
         assert names(tmp_path) == before
         assert threading.active_count() == 1
         assert go(source, target).done
+
+    def test_ctrl_c_while_a_database_is_read(self, target, tmp_path, monkeypatch):
+        def interrupt(data):
+            raise KeyboardInterrupt
+
+        go(fill(tmp_path / "many", [device(f"d{number}") for number in range(3_000)], [], []), target)
+        monkeypatch.setattr(sources, "plain", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            go(target, tmp_path / "back.csv")
+        gc.collect()  # what is thrown away must not complain
+        assert "back.csv" not in names(tmp_path)
