@@ -4,7 +4,6 @@ import csv
 import io
 import os
 import sqlite3
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -500,20 +499,18 @@ class SqliteSource(SqlSource):
     """A copy of an SQLite file, made in one go: a service that changes the file waits only for that."""
 
     def _connect(self) -> sqlite3.Connection:
-        with tempfile.TemporaryDirectory(prefix="devicesvc-") as folder:
-            copy = sqlite3.connect(f"{folder}/copy", isolation_level=None)
-            self._open.callback(copy.close)
-            try:
-                with closing(_read_only(self.file)) as source:
-                    source.execute("PRAGMA busy_timeout = 5000")
-                    copy.execute("PRAGMA synchronous = OFF")
-                    copy.execute("PRAGMA journal_mode = OFF")
-                    source.backup(copy)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"{self.shown} cannot be read: {error}.") from error
-            copy.text_factory = _text
-            copy.execute("SELECT count(*) FROM registry").fetchone()
-            return copy  # its file has no name any more: nothing is left of it, however this process ends
+        copy = sqlite3.connect("", isolation_level=None)  # its file has no name: nothing is left, however this ends
+        self._open.callback(copy.close)
+        try:
+            with closing(_read_only(self.file)) as source:
+                source.execute("PRAGMA busy_timeout = 5000")
+                copy.execute("PRAGMA synchronous = OFF")
+                copy.execute("PRAGMA journal_mode = OFF")
+                source.backup(copy)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self.shown} cannot be read: {error}.") from error
+        copy.text_factory = _text
+        return copy
 
     @property
     def file(self) -> Path:

@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 from contextlib import closing
 
@@ -475,6 +476,22 @@ class TestMeanwhile:
         monkeypatch.setattr(sources.PostgresSource, "_changes_now", gone)
         result = go(postgres_url, tmp_path / "to.csv")
         assert (result.done, result.changed) == (True, True)
+
+    def test_the_copy_that_is_read_has_no_name(self, source, url, tmp_path, monkeypatch):
+        go(source, url)
+        (tmp_path / "tmp").mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        seen = []
+
+        class Copied(sqlite3.Connection):
+            def backup(self, to):
+                super().backup(to)
+                seen.append(names(tmp_path / "tmp"))
+
+        monkeypatch.setattr(sources, "_read_only", lambda path: sqlite3.connect(path, factory=Copied))
+        go(url, tmp_path / "to.csv")
+        assert seen == [[]]
 
     def test_a_source_that_is_damaged(self, tmp_path, url, database, target):
         go(fill(tmp_path / "from", [device(f"d{number}") for number in range(1_000)], [], []), url)
