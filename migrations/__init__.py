@@ -139,14 +139,20 @@ def _sqlite(url: URL, change: bool) -> Engine:
 
 
 def _postgresql(url: URL, change: bool) -> Engine:
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
-    engine = create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=patience)
+    settings: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    settings["client_encoding"] = "utf8"  # else psycopg gives bytes for text where the server knows no encoding
+    engine = create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=settings)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         if change:
             connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))"))
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise StoreUnavailable(
+                f"{_shown(url)} keeps text as {encoding}, which cannot hold all: make a database with ENCODING 'UTF8'."
+            )
 
     return engine
 

@@ -246,6 +246,7 @@ def _postgresql(url: URL) -> Engine:
         pool_timeout=PATIENCE,
         connect_args={
             "connect_timeout": PATIENCE,
+            "client_encoding": "utf8",
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={PATIENCE}s",
         },
     )

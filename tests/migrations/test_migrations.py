@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from alembic import op
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import insert, inspect, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from devicesvc import migrations
@@ -183,6 +183,15 @@ class TestRefuses:
         assert str(refused.value).endswith(".")
         assert "secret" not in str(refused.value)
         assert "\n" not in str(refused.value)
+
+    @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+    def test_a_database_that_cannot_hold_all_text(self, postgres_server, encoding, use):
+        with postgres_server.fresh_database() as url:
+            name = make_url(url).database
+            postgres_server.do(f"DROP DATABASE {name}")
+            postgres_server.do(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+            with pytest.raises(StoreUnavailable, match=f"keeps text as {encoding}"):
+                use(url)
 
     def test_a_database_that_is_not_there(self, postgres_server, use):
         with postgres_server.fresh_database() as url:
