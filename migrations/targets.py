@@ -106,13 +106,9 @@ class SqliteTarget(Target):
     def _take_temporary(self) -> int:
         """Make the temporary database anew, unless another process is at it. A lock tells: it ends with its process."""
         handle = os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._lock(handle):
             os.close(handle)
-            raise StoreUnavailable(
-                f"{self._path} is being made by another migration: wait until it has ended."
-            ) from None
+            raise StoreUnavailable(f"{self._path} is being made by another migration: wait until it has ended.")
         for journal in _journals(self._temporary):
             journal.unlink(missing_ok=True)
         os.ftruncate(handle, 0)
@@ -122,6 +118,14 @@ class SqliteTarget(Target):
             with suppress(PermissionError):
                 os.fchown(handle, old.st_uid, old.st_gid)
         return handle
+
+    def _lock(self, handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another, which has ended just now, may have put in its place what was opened: it is not to be emptied.
+            return os.path.samestat(os.fstat(handle), os.stat(self._temporary))
+        except (BlockingIOError, FileNotFoundError):
+            return False
 
     def _sweep(self) -> None:
         if not self.published:

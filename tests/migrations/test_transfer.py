@@ -346,6 +346,22 @@ class TestTargets:
         ):
             go(source, url)
 
+    def test_what_another_migration_has_just_put_in_its_place_is_not_emptied(self, monkeypatch, source, url, database):
+        """The other ends between two steps of this one: when its file is open, and not yet locked."""
+        lock = targets.fcntl.flock
+
+        def late(handle, how):
+            temporary = database.with_name(".device.db.tmp")
+            if temporary.exists():
+                temporary.write_bytes(b"its work")
+                temporary.replace(database)
+            lock(handle, how)
+
+        monkeypatch.setattr(targets.fcntl, "flock", late)
+        with pytest.raises(StoreUnavailable, match="by another migration"):
+            go(source, url)
+        assert database.read_bytes() == b"its work"
+
     def test_a_database_that_is_in_use_is_not_replaced(self, monkeypatch, source, url, database):
         monkeypatch.setattr(targets, "PATIENCE", 0.1)
         go(source, url)
