@@ -140,9 +140,7 @@ class SqliteTarget(Target):
                 to.execute(f"PRAGMA {pragma}")
             to.execute(f"PRAGMA cache_size = -{CACHE * 1024}")
             to.execute("BEGIN")
-            indexes = to.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-            ).fetchall()
+            indexes = to.execute(_INDEXES).fetchall()
             for name, _ in indexes:
                 to.execute(f'DROP INDEX "{name}"')
             insert = {
