@@ -241,6 +241,13 @@ class DeviceFilter:
         **{name: attrgetter(f"software.{name}") for name in ("version", "last_update")},
     }
 
+    def __post_init__(self) -> None:
+        # Once, and not for each device: both may be as long as a request.
+        if self.model is not None:
+            object.__setattr__(self, "model", fold(self.model))
+        if self.mac is not None:
+            object.__setattr__(self, "mac", plain_mac(self.mac))
+
     def matches(self, device: Device) -> bool:
         """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding);
         `mac`, in any of its forms, and `ipv4` fit where one of the network interfaces has them. Whether the device is
@@ -251,8 +258,8 @@ class DeviceFilter:
             and self.name in (None, device.name)
             and self.type in (None, device.type)
             and self.status in (None, device.status)
-            and (self.model is None or fold(self.model) in fold(device.hardware.model))
-            and (self.mac is None or plain_mac(self.mac) in (nic.mac for nic in device.nic))
+            and (self.model is None or self.model in fold(device.hardware.model))
+            and (self.mac is None or self.mac in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
         )
 

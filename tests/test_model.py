@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from devicesvc import model
 from devicesvc.errors import Invalid
 from devicesvc.model import MAX_NICS, Device, DeviceFilter, Hardware, Nic, Software
 from tests.hard_data import HARD, NIC, PLAIN, device
@@ -179,3 +180,12 @@ def test_a_model_is_found_in_any_case_of_any_script():
 @pytest.mark.parametrize("case", HARD)
 def test_hard_data_is_valid(case):
     assert isinstance(HARD[case], Device)
+
+
+def test_what_is_looked_for_is_folded_once_and_not_for_each_device(monkeypatch):
+    where = DeviceFilter(model="Raspberry PI", mac=NIC.mac.replace(":", "-").upper())
+    folded = []
+    monkeypatch.setattr(model, "fold", lambda text: folded.append(text) or text.casefold())
+    monkeypatch.setattr(model, "plain_mac", lambda text: folded.append(text) or text)
+    assert where.matches(PLAIN.merge({"nic": [{"type": "eth", "mac": NIC.mac, "ipv4": NIC.ipv4}]}))
+    assert set(folded) == {PLAIN.hardware.model}

@@ -49,7 +49,6 @@ from devicesvc.model import (
     Nic,
     Software,
     fold,
-    plain_mac,
 )
 
 CHUNK = 500  # values in one statement: databases limit them
@@ -155,12 +154,11 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
             if (wanted := getattr(where, name)) is not None:
                 yield _is(self._sorts[name], wanted)
         if where.model is not None:
-            part = fold(where.model)
-            fits = _storable(part) and len(part) <= MAX_FOLDED
-            yield columns.hardware_model_folded.contains(part, autoescape=True) if fits else false()
+            fits = _storable(where.model) and len(where.model) <= MAX_FOLDED
+            yield columns.hardware_model_folded.contains(where.model, autoescape=True) if fits else false()
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
         if where.mac is not None:
-            yield columns.id.in_(select(nics.device_id).where(_is(nics.mac, plain_mac(where.mac))))
+            yield columns.id.in_(select(nics.device_id).where(_is(nics.mac, where.mac)))
         if where.ipv4 is not None:
             yield columns.id.in_(select(nics.device_id).where(_is(nics.ipv4, where.ipv4)))
         for id in where.group_ids:
