@@ -19,7 +19,7 @@ run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 test-long: .venv/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py $(ARGS)

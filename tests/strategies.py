@@ -10,7 +10,7 @@ from devicesvc.model import Device, Group, Hardware, Nic, Software
 LONG = "DEVICESVC_TEST_LONG" in os.environ  # make test-long: more and longer walks
 
 WALKS = settings(
-    max_examples=40 if LONG else 12,
+    max_examples=40 if LONG else 6,
     stateful_step_count=40 if LONG else 20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
