@@ -54,7 +54,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/get_by_id.py
 	$(BIN)/python benchmarks/csv_store.py
 	$(BIN)/python benchmarks/bulk.py
-	$(BIN)/python benchmarks/stores.py
+	$(BIN)/python -m benchmarks.stores
 
 # ARGS=--rows=100000 is shorter; it compares with sqlite3 and sqlite-utils where they are installed
 bench-migrate: .venv/installed

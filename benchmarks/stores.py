@@ -1,4 +1,4 @@
-"""GET by id, POST and PUT on every kind of store, small and large: python benchmarks/stores.py [--quick]
+"""GET by id, POST and PUT on every kind of store, small and large: python -m benchmarks.stores [--quick]
 
 Needs wrk (Debian's package of that name), and a folder on a real disk. PostgreSQL is that of
 DEVICESVC_TEST_POSTGRES_URL, else one of the tests' own. Prints requests a second, the median of the turns and their
