@@ -26,6 +26,7 @@ class Metrics(Observer):
     def __init__(self, store: Store, version: str) -> None:
         # It looked for that folder when it was imported, before there was one.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._own = CollectorRegistry()
         self._of_store = CollectorRegistry()
         self._of_store.register(_OfStore(store, version))
@@ -64,8 +65,13 @@ class Metrics(Observer):
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request to this route was answered, in so long."""
-        self._requests.labels(route, method, status).inc()
-        self._request_seconds.labels(route, method).observe(seconds)
+        key = route, method, status
+        series = self._series.get(key)  # looked up in prometheus_client, they would take longer than to be counted
+        if not series:
+            series = self._requests.labels(*key), self._request_seconds.labels(route, method)
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def committed(self, ops: int, seconds: float) -> None:
         self._commit_ops.observe(ops)

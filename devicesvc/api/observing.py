@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from functools import cache
 from time import perf_counter
 from typing import cast
 
@@ -38,10 +39,16 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id.get()
     # Each route and method is a time series of its own: so none that a client makes up.
-    route = _CONVERTED.sub(r"{\1}", request.url_rule.rule) if request.url_rule else "none"
+    route = _documented(request.url_rule.rule) if request.url_rule else "none"
     method = request.method if request.method in _METHODS else "other"
     metrics().answered(route, method, response.status_code, perf_counter() - g.begin)
     return response
+
+
+@cache
+def _documented(rule: str) -> str:
+    """The path that a rule of Flask has in the documentation."""
+    return _CONVERTED.sub(r"{\1}", rule)
 
 
 def _forget(error: BaseException | None) -> None:
