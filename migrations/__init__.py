@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspe
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from devicesvc.dao import DATABASES
 from devicesvc.dao.sql_store import shown as _shown
 from devicesvc.errors import StoreUnavailable
 
-DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 WAIT = 30  # seconds for what somebody else does in the database
 
 
@@ -162,7 +162,7 @@ def _read(url: str) -> URL:
         read = make_url(url)
     except (SQLAlchemyError, ValueError) as error:  # not shown: nobody knows which part is the password
         raise StoreUnavailable("The store's URL cannot be read: it must be as in sqlite:///device.db.") from error
-    if read.drivername not in DRIVERS:
+    if read.drivername not in DATABASES:
         raise StoreUnavailable(f"A database is sqlite:/// or postgresql+psycopg://, not {read.drivername}.")
     if read.get_backend_name() == "sqlite" and (read.database in (None, "", ":memory:") or read.query):
         raise StoreUnavailable(f"{url!r} names no file: it must be as in sqlite:///device.db.")

@@ -228,6 +228,8 @@ class CsvTarget(Target):
         if path.is_dir() or not self._path.parent.is_dir():
             words = "is a folder" if path.is_dir() else f"cannot be made: there is no folder {self._path.parent}"
             raise StoreUnavailable(f"{path} {words}.")
+        if path.exists() and not path.is_file():
+            raise StoreUnavailable(f"{path} is no file, but a device or a pipe: name another target.")
         self._replace = replace
         # The devices last: a registry without them does not count as one, so it is there as a whole or not at all.
         self._files = [

@@ -68,6 +68,7 @@ def test_a_csv_store_has_no_tables(db, tmp_path, command, store):
             "Error: postgresql+psycopg://me:***@127.0.0.1:1/name cannot ",
         ),
         ("x://y", "Error: A database is sqlite:/// or postgresql+psycopg://, not x.\n"),
+        ("postgresql://h/d", "Error: A database is sqlite:/// or postgresql+psycopg://, not postgresql.\n"),
     ],
 )
 def test_what_cannot_be_upgraded_is_said_in_one_sentence(db, store, words):

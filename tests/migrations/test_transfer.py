@@ -398,6 +398,7 @@ class TestTargets:
             ("from/device.csv", "from/device.csv", "share a file"),
             ("from/device.csv", "from/group.csv", "share a file"),
             ("from/device.csv", "from", "is a folder"),
+            ("from/device.csv", "/dev/null", "is no file"),
             ("from/device.csv", "to.db", "write sqlite:///to.db"),
             ("from/device.csv", "none/to.csv", "there is no folder"),
             ("from/device.csv", "sqlite:///none/to.db", "there is no folder"),
