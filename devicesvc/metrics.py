@@ -24,7 +24,7 @@ class Metrics(Observer):
     """The metrics of a service and of its store."""
 
     def __init__(self, store: Store, version: str) -> None:
-        # It looked for that folder when it was imported, before there was one.
+        # prometheus_client looked for that folder when it was imported, before there was one.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._own = CollectorRegistry()

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from devicesvc.dao.base import Store
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.postgres import Registry, Server, running_server
+
+# A shell has the jobs in its background ignore Ctrl-C, and so would all that they start: here tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
