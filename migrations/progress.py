@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .sources import Source
+from .source import Source
 from .transfer import MAX_SHOWN, Result, Watcher, migrate
 
 EVERY = 5.0  # seconds from one plain line to the next

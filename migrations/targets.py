@@ -18,8 +18,10 @@ from devicesvc.model import Device, Group, Hardware, Membership, Nic, Software
 
 from . import shown as _shown
 from . import upgrade as _upgrade
+from .csv_source import PATIENCE, CsvSource
 from .plain_lines import Batch
-from .sources import COLUMNS, PATIENCE, CsvSource, Rows, must_be_current, postgres
+from .source import COLUMNS, Rows
+from .sql_sources import must_be_current, postgres
 
 ROWS = 5_000  # of a database that are read back together
 CACHE = 32  # MB that SQLite may take while a database is filled

@@ -12,10 +12,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TextIO
 
+from devicesvc.dao import csv_path, database_url
 from devicesvc.errors import StoreUnavailable
 
+from .csv_source import CsvSource
 from .plain_lines import Batch
-from .sources import BadRow, Rows, Source, open_source
+from .source import BadRow, Rows, Source
+from .sql_sources import PostgresSource, SqliteSource
 from .targets import Target, open_target
 
 MAX_SHOWN = 20  # bad rows that are named; all are counted
@@ -218,6 +221,13 @@ def migrate(
         result.changed = source.has_changed()
     result.seconds = perf_counter() - begin
     return result
+
+
+def open_source(url: str) -> Source:
+    """The source that url names, as open_store takes it. Raises StoreUnavailable where it cannot be read."""
+    if (database := database_url(url)) is None:
+        return CsvSource(csv_path(url))
+    return SqliteSource(database) if database.get_backend_name() == "sqlite" else PostgresSource(database)
 
 
 def _verify(content: _Content, target: Target, watcher: Watcher) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from devicesvc.migrations import sources, targets, transfer, upgrade
+from devicesvc.migrations import csv_source, sql_sources, targets, transfer, upgrade
 from devicesvc.migrations.transfer import Result, Watcher, migrate
 from sqlalchemy import make_url
 
@@ -490,7 +490,7 @@ class TestMeanwhile:
 
         upgrade(postgres_url)
         go(source, postgres_url)
-        monkeypatch.setattr(sources.PostgresSource, "_changes_now", gone)
+        monkeypatch.setattr(sql_sources.PostgresSource, "_changes_now", gone)
         result = go(postgres_url, tmp_path / "to.csv")
         assert (result.done, result.changed) == (True, True)
 
@@ -506,7 +506,7 @@ class TestMeanwhile:
                 super().backup(to)
                 seen.append(names(tmp_path / "tmp"))
 
-        monkeypatch.setattr(sources, "_read_only", lambda path: sqlite3.connect(path, factory=Copied))
+        monkeypatch.setattr(sql_sources, "_read_only", lambda path: sqlite3.connect(path, factory=Copied))
         go(url, tmp_path / "to.csv")
         assert seen == [[]]
 
@@ -541,7 +541,7 @@ class TestMeanwhile:
             raise KeyboardInterrupt
 
         go(fill(tmp_path / "many", [device(f"d{number}") for number in range(3_000)], [], []), target)
-        monkeypatch.setattr(sources, "plain", interrupt)
+        monkeypatch.setattr(csv_source, "plain", interrupt)
         with pytest.raises(KeyboardInterrupt):
             go(target, tmp_path / "back.csv")
         gc.collect()  # what is thrown away must not complain
