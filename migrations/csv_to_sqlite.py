@@ -5,7 +5,10 @@ The same as  devicesvc migrate device.csv sqlite:///device.db  and with the same
 
 import sys
 
-from devicesvc.cli import main
+try:
+    from devicesvc.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"This Python has no {error.name}: use .venv/bin/python, which make run makes, or pip install . first.")
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1].startswith("-"):

@@ -1,6 +1,7 @@
 """`devicesvc migrate`, as a person sees it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_a_refusal_is_one_sentence(migrate):
     assert len(ended.stderr.splitlines()) == 1
     assert "--replace" in ended.stderr
     assert migrate("device.csv", "other.csv", "--replace").exit_code == 0
+
+
+def test_the_script_of_the_checkout_says_which_python_to_use(tmp_path):
+    script = ROOT / "migrations/csv_to_sqlite.py"
+    command = [sys.executable, "-S", "-E", script, "device.csv", "device.db"]  # -S: without what is installed
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(r"This Python has no \w+: use \.venv/bin/python, [^\n]+\n", ended.stderr)
 
 
 def test_the_script_in_a_checkout(tmp_path, clean_env):
