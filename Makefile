@@ -22,7 +22,8 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 test-long: .venv/installed-dev
-	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py $(ARGS)
+	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
+	  tests/browser/test_pages.py $(ARGS)
 
 test-container: .venv/installed-test
 	$(BIN)/python -m pytest tests/container $(ARGS)
