@@ -13,6 +13,7 @@ from devicesvc.dao import csv_format, csv_store, durable_file, open_store
 from devicesvc.dao.base import Observer
 from devicesvc.dao.committer import Waiting
 from devicesvc.dao.csv_lines import Format
+from devicesvc.dao.csv_store import CsvStore
 from devicesvc.errors import Conflict, StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
@@ -92,6 +93,19 @@ class TestFailure:
         store.write(lambda to: to.devices.remove([FIRST.id]))
         assert path.stat().st_ino == inode
 
+    def test_an_edit_that_could_not_be_synced_is_made_durable_by_the_next_change_even_if_that_changes_nothing(
+        self, store, path, failing
+    ):
+        """It is shown, so a power cut must not take it back once a change was answered."""
+        edit = content([device("theirs")])
+        path.write_bytes(edit)
+        failing("fsync")
+        assert store.devices.list() == [device("theirs")]
+        inode = path.stat().st_ino
+        store.write(lambda to: to.devices.remove(["none"]))
+        assert path.stat().st_ino != inode
+        assert path.read_bytes() == edit
+
     def test_a_ping_notices_that_nothing_can_be_written(self, store, failing):
         failing("fsync")
         with pytest.raises(StoreUnavailable, match="cannot be written: Input/output error"):
@@ -106,6 +120,23 @@ class TestFailure:
         ):
             store.write(add(device("1")))
         store.write(add(device("1")))
+
+
+def test_a_file_that_could_be_written_only_in_part_is_neither_acknowledged_nor_put_in_the_place_of_the_old(path):
+    """At its limit the system writes what fits and says how much; only when asked for the rest does it refuse."""
+    open_store(str(path), DEVICES).close()
+    before = path.read_bytes()
+    work = (
+        "import resource, signal, sys; from devicesvc.dao import open_store; from tests.hard_data import device\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "store, limit = open_store(sys.argv[1]), int(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "store.write(lambda to: to.devices.add(device('1')))"
+    )
+    command = [sys.executable, "-c", work, str(path), str(len(before) + 5)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "cannot be written: File too large. Nothing was changed." in done.stderr
+    assert path.read_bytes() == before
 
 
 def test_processes_that_write_at_once_lose_nothing(path):
@@ -174,23 +205,45 @@ def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is
     assert len(store.devices.list()) == 6
 
 
-def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(store, path, monkeypatch):
-    in_between, go_on = threading.Event(), threading.Event()
-    real = Format.read
+class Door:
+    """A lock that tells when somebody has to wait for it."""
 
-    def read(format, file, known):
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.waits = threading.Event()
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self.waits.set()
+            self._lock.acquire()
+
+    def __exit__(self, *error):
+        self._lock.release()
+
+
+@pytest.mark.parametrize(
+    ("of", "step"), [(Format, "read"), (CsvStore, "_linked")], ids=["reads the file", "joins the files to a state"]
+)
+def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(
+    store, path, monkeypatch, of, step
+):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = getattr(of, step)
+
+    def held(*arguments):
         in_between.set()
         assert go_on.wait(10)
-        return real(format, file, known)
+        return real(*arguments)
 
     with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:
         other.write(add(device("1")))
-        monkeypatch.setattr(Format, "read", read)
+        monkeypatch.setattr(store, "_mutex", door := Door())
+        monkeypatch.setattr(of, step, held)
         first = pool.submit(lambda: store.devices.get("1"))
         assert in_between.wait(10)
         second = pool.submit(lambda: store.devices.get("1"))
-        with pytest.raises(TimeoutError):
-            second.result(timeout=0.2)
+        second.add_done_callback(lambda _: door.waits.set())  # or it has an answer already
+        assert door.waits.wait(10)
         go_on.set()
         assert first.result() == second.result() == device("1")
 

@@ -34,6 +34,13 @@ class TestEdits:
         new.replace(path)
         assert [each.id for each in store.devices.list()] == ["only"]
 
+    def test_names_of_columns_that_were_swapped_above_the_same_lines_swap_what_all_lines_say(self, store, path):
+        new = path.with_name("new")
+        new.write_bytes(path.read_bytes().replace(b"hardware_model,hardware_sn", b"hardware_sn,hardware_model"))
+        new.replace(path)
+        swapped = [each.merge({"hardware": {"model": each.hardware.sn, "sn": each.hardware.model}}) for each in DEVICES]
+        assert store.devices.list() == sorted(swapped, key=lambda each: each.id)
+
     def test_the_next_change_keeps_the_edit(self, store, path):
         path.write_bytes(content([device("only")]))
         store.write(add(device("1")))
@@ -74,6 +81,14 @@ class TestEdits:
         path.write_bytes(good)
         store.write(add(device("1")))
         assert len(store.devices.list()) == 6
+
+
+def test_a_fault_that_stays_is_logged_once_and_not_at_each_look(store, path, caplog):
+    path.unlink()
+    path.mkdir()  # what cannot be opened is looked at again by each call
+    for _ in range(3):
+        assert len(store.devices.list()) == 5
+    assert caplog.messages == [f"{path} cannot be read: Is a directory."]
 
 
 def test_the_log_says_which_rows_came_went_and_changed(store, path, caplog):
