@@ -1,5 +1,8 @@
 """/v1/groups/{id}/devices and /v1/devices/{id}/groups: every test from both ends."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.api.checks import ids, problem
@@ -64,6 +67,25 @@ def test_put_replaces_the_set_and_answers_with_what_came_and_went(client, end):
     assert client.put(end.path, json={"ids": [four, two]}).json["ids"] == []
     assert sorted(client.put(end.path, json={"ids": []}).json["ids"]) == [two, four]
     assert ids(client.get(end.mirror(two))) == []
+
+
+def test_two_puts_at_once_leave_the_set_of_one_and_nothing_of_the_other(client, end, monkeypatch):
+    """Neither begins to change anything before the other has come as far."""
+    store = client.application.extensions["devicesvc.store"]
+    both, write = threading.Barrier(2, timeout=10), store.write
+
+    def together(op):
+        both.wait()
+        return write(op)
+
+    def put(members):
+        return client.application.test_client().put(end.path, json={"ids": members}).status_code
+
+    sets = [end.members[:2], end.members[2:4]]
+    with monkeypatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(store, "write", together)
+        assert list(pool.map(put, sets)) == [200, 200]
+    assert ids(client.get(end.path)) in sets
 
 
 def test_put_leaves_the_memberships_of_others_alone(client, end):

@@ -99,6 +99,13 @@ def test_columns_may_come_in_another_order():
     assert decode(text.getvalue().encode()) == by_id(DEVICES)
 
 
+def test_a_byte_order_mark_that_a_value_begins_with_is_a_part_of_it():
+    """It is dropped at the start of a file only, where editors put it, and the name of a column is there."""
+    marked = device(status="\ufeffs")
+    lines = [b",".join(reversed(line.split(b","))) for line in (HEADER[:-1], encode(marked)[:-1])]
+    assert decode(b"\n".join([*lines, b""])) == by_id([marked])
+
+
 def test_a_header_alone_is_a_file_without_devices():
     assert decode(HEADER) == {}
 
@@ -118,6 +125,7 @@ def test_a_header_alone_is_a_file_without_devices():
         (file(row(), b'"2\n'), "line 3", "is not CSV: a quote is not closed"),
         (file(row(), b'"2"x,n\n'), "line 3", "is not CSV"),
         (file(row(), row(id="2"), row()), "line 4, column id", "must be unique; '1' is on line 2 too"),
+        (file(row(), b"\xef\xbb\xbf" + row(id="2")), "line 3, column id", "must be 1 to 64 letters"),
         (file(row(id="1.2E+15")), "line 2, column id", "must be 1 to 64 letters"),
         (file(row(name="")), "line 2, column name", "must be 1 to 64 characters"),
         (file(row(name="a\nb")), "line 2", "a quote is not closed, and no cell may hold a line break"),

@@ -175,6 +175,16 @@ class TestPostgresql:
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 
+    def test_an_op_that_changes_nothing_does_not_count_as_a_change(self, store, other):
+        def changes():
+            return other.execute("SELECT changes FROM registry").fetchone()[0]
+
+        before = changes()
+        store.write(lambda to: to.devices.remove(["nothing"]))
+        store.write(lambda to: to.devices.update(FIRST.id, {}))
+        store.write(lambda to: to.devices.put_many(DEVICES))
+        assert changes() == before
+
     def test_a_registry_that_another_keeps_is_waited_for_only_so_long(self, postgres_url, store, other, monkeypatch):
         monkeypatch.setattr(sql_store, "PATIENCE", 1)
         with open_store(postgres_url) as hasty, other.transaction():

@@ -301,6 +301,29 @@ class TestBadRows:
         assert not result.done
         assert go(url, tmp_path / "to.csv", skip_bad=tmp_path / "rejected.csv").done
 
+    @pytest.mark.parametrize(
+        ("damage", "column"),
+        [
+            (
+                "UPDATE devices SET name = 'n,t,m,s,v,2024-01-01 00:00:00,,,,s' || char(10) || 'b,n'",
+                "name",
+            ),
+            (
+                "UPDATE nics SET type = type || ';e', mac = mac || ';00:00:00:00:00:02', ipv4 = ipv4 || ';1.2.3.4'",
+                "nic_type",
+            ),
+        ],
+        ids=["a device", "a network interface"],
+    )
+    def test_cells_that_read_as_more_rows_are_refused_and_make_none(self, tmp_path, url, database, damage, column):
+        nic = (NIC,) if column == "nic_type" else ()
+        go(fill(tmp_path / "from", [device("a", nic=nic)], [], []), url)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(damage)
+        result = go(url, tmp_path / "to.csv")
+        assert (result.done, result.rows, result.rejected) == (False, 0, 1)
+        assert f"row 'a', column {column}: must be" in str(result.first_rejected[0])
+
 
 class TestTargets:
     def test_one_that_is_there_is_refused_unless_it_may_be_replaced(self, tmp_path, source, target):
@@ -317,6 +340,20 @@ class TestTargets:
         result = go(source, url, dry_run=True, skip_bad=tmp_path / "rejected.csv")
         assert (result.done, result.rows) == (False, len(SOME) + len(GROUPS) + len(MEMBERS))
         assert names(tmp_path) == before
+
+    def test_a_database_is_durable_as_a_whole_before_it_gets_its_name_and_its_name_after(
+        self, monkeypatch, source, url, database, tmp_path
+    ):
+        steps, fsync, replace = [], os.fsync, os.replace
+
+        def what(file):
+            found = os.stat(file)
+            return found.st_ino, found.st_mtime_ns  # of another time, were it written to later
+
+        monkeypatch.setattr(os, "fsync", lambda file: steps.append(("synced", what(file))) or fsync(file))
+        monkeypatch.setattr(os, "replace", lambda *paths: steps.append("named") or replace(*paths))
+        go(source, url)
+        assert steps == [("synced", what(database)), "named", ("synced", what(tmp_path))]
 
     def test_what_a_killed_run_left_is_swept(self, tmp_path, source, url):
         for left in (".device.db.tmp", ".device.db.tmp-journal", "device.db-journal"):
