@@ -10,13 +10,18 @@ from devicesvc.dao import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
 from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.sample import DEVICES
-from tests.hard_data import HARD, PLAIN, device
+from tests.hard_data import HARD, NIC, PLAIN, device
 
 FIRST, SECOND = DEVICES[0], DEVICES[1]
+MANY = [device(f"{number:04}", nic=(NIC,)) for number in range(1250)]  # a database takes some hundred ids at once
 
 
 def ids(devices):
     return [each.id for each in devices]
+
+
+def by_id(devices):
+    return sorted(devices, key=lambda each: each.id)
 
 
 def add(device):
@@ -24,7 +29,7 @@ def add(device):
 
 
 def test_a_new_store_holds_the_devices_it_is_given(store):
-    assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
+    assert store.devices.list() == by_id(DEVICES)
 
 
 def test_a_store_that_is_there_already_is_left_alone(store, store_url):
@@ -144,36 +149,31 @@ def test_create_of_an_invalid_device_changes_nothing(store):
     bad = {**NEW, "name": ""}
     with pytest.raises(Invalid, match="name must be"):
         store.write(lambda to: to.devices.create(bad))
-    assert len(store.devices.list()) == 5
+    assert store.devices.list() == by_id(DEVICES)
 
 
 def test_replace_puts_the_new_device_in_the_place_of_the_old(store):
     store.write(lambda to: to.devices.replace(device(FIRST.id)))
-    assert store.devices.get(FIRST.id) == device(FIRST.id)
-    assert len(store.devices.list()) == 5
+    assert store.devices.list() == by_id([device(FIRST.id), *DEVICES[1:]])
 
 
 def test_replace_of_an_unknown_device_says_so_and_adds_none(store):
     with pytest.raises(NotFound):
         store.write(lambda to: to.devices.replace(device("new")))
-    assert len(store.devices.list()) == 5
+    assert store.devices.list() == by_id(DEVICES)
 
 
 def test_put_adds_what_is_new_and_replaces_what_is_there(store):
     assert store.write(lambda to: to.devices.put(device("new"))) is True
     assert store.write(lambda to: to.devices.put(device("new", name="again"))) is False
-    assert store.devices.get("new").name == "again"
-    assert len(store.devices.list()) == 6
+    assert store.devices.list() == by_id([*DEVICES, device("new", name="again")])
 
 
 def test_put_many_adds_what_is_new_replaces_what_differs_and_leaves_the_rest(store):
     many = [device(str(number), nic=HARD["sixteen network interfaces"].nic) for number in range(1200)]
-    store.write(lambda to: to.devices.put_many([*many, FIRST, SECOND.merge({"name": "x", "nic": []})]))
-    assert len(store.devices.list()) == 1205
-    assert store.devices.find_many(["7", "1199", "nothing", FIRST.id, SECOND.id]) == {
-        **{"7": many[7], "1199": many[1199]},
-        **{FIRST.id: FIRST, SECOND.id: SECOND.merge({"name": "x", "nic": []})},
-    }
+    changed = SECOND.merge({"name": "x", "nic": []})
+    store.write(lambda to: to.devices.put_many([*many, FIRST, changed]))
+    assert store.devices.list() == by_id([*many, FIRST, changed, *DEVICES[2:]])
     store.write(lambda to: to.devices.put_many([many[7].merge({"nic": []})]))
     assert store.devices.get("7").nic == ()
 
@@ -188,7 +188,39 @@ def test_remove_answers_with_what_it_really_removed_in_the_order_given(store):
     wanted = [SECOND.id, "1234567890 ", FIRST.id, SECOND.id]
     assert store.write(lambda to: to.devices.remove(wanted)) == [SECOND.id, FIRST.id]
     assert store.write(lambda to: to.devices.remove(wanted)) == []
-    assert len(store.devices.list()) == 3
+    assert store.devices.list() == by_id(DEVICES[2:])
+
+
+class TestMany:
+    """None is lost where one statement of a database ends and the next begins."""
+
+    @pytest.fixture
+    def store(self, store):
+        store.write(lambda to: to.devices.put_many(MANY))
+        return store
+
+    def test_a_list_has_each_with_its_network_interfaces(self, store):
+        assert store.devices.list() == by_id([*DEVICES, *MANY])
+
+    def test_find_many_finds_each(self, store):
+        wanted = ["nothing", *ids(MANY)]
+        assert store.devices.find_many(wanted) == {each.id: each for each in MANY}
+
+    def test_missing_names_none_that_is_there(self, store):
+        assert store.devices.missing([*ids(MANY), "nothing"]) == ["nothing"]
+
+    def test_missing_names_each_that_is_not_there(self, store):
+        unknown = [f"x{each.id}" for each in MANY]
+        assert store.devices.missing([*unknown, FIRST.id]) == unknown
+
+    def test_put_many_changes_each(self, store):
+        changed = [each.merge({"name": "x", "nic": [{"type": "x", "mac": NIC.mac, "ipv4": NIC.ipv4}]}) for each in MANY]
+        store.write(lambda to: to.devices.put_many(changed))
+        assert store.devices.list() == by_id([*DEVICES, *changed])
+
+    def test_remove_removes_each_and_names_it(self, store):
+        assert store.write(lambda to: to.devices.remove(ids(MANY))) == ids(MANY)
+        assert store.devices.list() == by_id(DEVICES)
 
 
 def test_an_op_reads_its_own_changes(store):
@@ -235,7 +267,8 @@ def test_threads_that_write_at_once_lose_nothing(store, store_url):
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(store.devices.list()) == 5 + 8 * 5
+    added = [device(f"{number}-{step}") for number in range(8) for step in range(5)]
+    assert store.devices.list() == by_id([*DEVICES, *added])
 
 
 def test_a_counter_that_many_threads_raise_loses_no_step(store):

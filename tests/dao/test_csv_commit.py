@@ -150,7 +150,7 @@ def test_processes_that_write_at_once_lose_nothing(path):
     running = [subprocess.Popen([sys.executable, "-c", work, str(path), str(n)]) for n in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     with open_store(str(path)) as store:
-        assert len(store.devices.list()) == 100
+        assert {each.id for each in store.devices.list()} == {f"{n}-{step}" for n in range(4) for step in range(25)}
 
 
 class TestVersions:
