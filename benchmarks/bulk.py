@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from devicesvc.api.examples import ADD
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.model import Device
 
 BIN = Path(sys.executable).parent

@@ -26,9 +26,9 @@ from typing import Any
 
 from flask import Flask
 
-from devicesvc import create_app
-from devicesvc.dao import open_store
-from devicesvc.dao.base import Page, Window, Writer
+from devicesvc.app import create_app
+from devicesvc.dao.base import Page, PageRequest, Writer
+from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ end
 # In a process of its own: seconds to open the store, the memory in kilobytes then, and the most that it took.
 OPEN = """
 import re, sys, time
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 begin = time.perf_counter()
 with open_store(sys.argv[1]):
     seconds, status = time.perf_counter() - begin, open("/proc/self/status").read()
@@ -122,7 +122,7 @@ def measure_updates(folder: Path, ids: Sequence[str], share: int) -> None:
         with open_store(str(path)) as store:
             for turn in range(turns // share + 1):
                 id, changes = ids[random.randrange(number)], {"name": f"corridor-{turn}"}
-                ours.append(milliseconds(lambda: store.write(lambda to: to.devices.update(id, changes))))  # noqa: B023
+                ours.append(milliseconds(lambda: store.write(lambda tx: tx.devices.update(id, changes))))  # noqa: B023
                 bare.append(milliseconds(lambda: replace(folder / "bare", data)))  # noqa: B023
         ours, bare = ours[1:], bare[1:]  # the first turn warms up
         rows.append([f"{number:,} devices", spread(ours, 2), spread(bare, 2), spread(ratios(ours, bare), 2)])
@@ -253,7 +253,7 @@ class NoStore(Writer[Device, DeviceFilter]):
     def remove(self, ids: Iterable[str]) -> list[str]:
         return [id for id in ids if self._devices.pop(id, None)]
 
-    def page(self, where: DeviceFilter, window: Window) -> Page[Device]:
+    def page(self, where: DeviceFilter, request: PageRequest) -> Page[Device]:
         return Page([device for device in self._devices.values() if where.matches(device)], None, None)
 
 

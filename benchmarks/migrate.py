@@ -22,9 +22,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from devicesvc.migrations import upgrade
-from devicesvc.migrations.transfer import Result, migrate
 
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.transfer.mover import Result, migrate
 
 Load = Callable[[Path, Path], None]
 

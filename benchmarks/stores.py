@@ -18,7 +18,7 @@ from pathlib import Path
 from devicesvc.migrations import upgrade
 
 from benchmarks.csv_store import make_devices
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from tests.postgres import running_server
 
 BIN = Path(sys.executable).parent
@@ -86,7 +86,7 @@ def services(folder: Path, size: int) -> Iterator[list[str]]:
             if kind != "CSV":
                 upgrade(url)
             with open_store(url) as store:
-                store.write(lambda to: to.devices.put_many(devices))
+                store.write(lambda tx: tx.devices.put_many(devices))
             command = [BIN / "devicesvc", "serve", url, "--host", "127.0.0.1", "--port", str(PORTS[kind])]
             service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             stack.callback(service.wait)

@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 
 from devicesvc import server, tokens
 from devicesvc.config import DEFAULTS
-from devicesvc.dao import check_store, open_store, shown
+from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import RegistryError
 from devicesvc.sample import DEVICES
 
@@ -60,8 +60,8 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
 def check(store: str) -> None:
     """Name every fault in STORE by line and column, and end with 1 if there is one. Nothing is changed."""
     with _one_sentence():
-        faults = check_store(store)
-        where = shown(store)
+        url = parse(store)
+        faults, where = url.check(), url.redacted
     for fault in faults:
         click.echo(fault)
     if faults:
@@ -89,7 +89,7 @@ def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_
     the faults are named. SOURCE is never changed, and may be in use. TARGET is there as a whole or not at all.
     """
     try:
-        from devicesvc.migrations import progress  # not above: the service needs none of it
+        from devicesvc.transfer import progress  # not above: the service needs none of it
 
         with _one_sentence():
             sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
@@ -142,9 +142,8 @@ def upgrade_db(store: str) -> None:
 def downgrade_db(store: str, revision: str) -> None:
     """Take the tables in STORE back to those of an earlier revision."""
     with _one_sentence():
-        migrations = _migrations(store)
-        undone = migrations.downgrade(store, revision)
-        where = migrations.shown(store)
+        schema, where = _schema(store), parse(store).redacted
+        undone = schema.downgrade(store, revision)
     click.echo(f"Downgraded {where}: without {', '.join(undone)}." if undone else f"{where} is at {revision} already.")
 
 
@@ -153,8 +152,8 @@ def downgrade_db(store: str, revision: str) -> None:
 def current_db(store: str) -> None:
     """Say at which revision the tables in STORE are. Nothing is changed."""
     with _one_sentence():
-        migrations = _migrations(store)
-        where, current, head = migrations.shown(store), migrations.current(store), migrations.head()
+        schema, where = _schema(store), parse(store).redacted
+        current, head = schema.current(store), schema.head()
     if current == head:
         click.echo(f"{where} is up to date ({head}).")
     else:
@@ -210,37 +209,31 @@ def _open_once(store: str) -> None:
     """Make the store where it is missing, upgrade an SQLite file, and see that the store can be opened; else end the
     process with one sentence."""
     try:
-        if _scheme(store) == "sqlite":
+        url = parse(store)
+        if url.kind.upgraded_at_start:
             log.info(_upgrade(store))
-        elif _scheme(store) == "postgresql":
-            _migrations(store).must_be_current(store)
+        elif schema := url.schema():
+            schema.must_be_current(store)
         open_store(store, DEVICES).close()
     except RegistryError as error:
         sys.exit(f"Error: {error}")
 
 
-def _scheme(store: str) -> str:
-    """What kind of store it is: csv, sqlite, postgresql, or what else stands there."""
-    scheme, colon, _ = store.partition("://")
-    return scheme.partition("+")[0] if colon else "csv"
-
-
-def _migrations(store: str) -> Any:
-    """The package devicesvc.migrations; for a CSV store, the end of the command with one sentence."""
-    if _scheme(store) == "csv":
+def _schema(store: str) -> Any:
+    """The module devicesvc.migrations. If the store has no tables, the command ends with one sentence."""
+    schema = parse(store).schema()
+    if not schema:
         click.echo(f"{store} is a CSV file, which has no tables and needs no upgrade.")
         click.get_current_context().exit()
-    import devicesvc.migrations as migrations  # not above: it takes longer than to open a CSV store
-
-    return migrations
+    return schema
 
 
 def _upgrade(store: str) -> str:
     """Upgrade the database, and say what was done."""
-    migrations = _migrations(store)
-    if applied := migrations.upgrade(store):
-        return f"Upgraded {migrations.shown(store)}: {', '.join(applied)}."
-    return f"{migrations.shown(store)} is up to date ({migrations.head()})."
+    schema, where = _schema(store), parse(store).redacted
+    if applied := schema.upgrade(store):
+        return f"Upgraded {where}: {', '.join(applied)}."
+    return f"{where} is up to date ({schema.head()})."
 
 
 def _check_free(host: str, port: int) -> None:

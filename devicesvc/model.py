@@ -21,7 +21,7 @@ class Rule:
 
     meaning: what the field holds. example: a value that fits. says: the rule in the words that follow "must be".
     pattern: a regular expression for the whole value. min_length, max_length: in characters (Unicode code points).
-    settle: turns a value that fits the pattern into the form to keep, or raises ValueError.
+    normalize: turns a value that fits the pattern into the form to keep, or raises ValueError.
     """
 
     meaning: str
@@ -30,7 +30,7 @@ class Rule:
     pattern: str
     min_length: int
     max_length: int
-    settle: Callable[[str], str] | None = None
+    normalize: Callable[[str], str] | None = None
     _fits: Callable[[str], object] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class Rule:
             if isinstance(value, str) and self.min_length <= len(value) <= self.max_length:
                 value.encode()  # a lone surrogate fails here: UTF-8 cannot carry it
                 if self._fits(value):
-                    return self.settle(value) if self.settle else value
+                    return self.normalize(value) if self.normalize else value
         except ValueError:
             pass
         shown = repr(value)
@@ -84,8 +84,8 @@ def fold(value: str) -> str:
     return value.casefold()
 
 
-class _Checked:
-    """Checks each field that has a rule when a value is made, and keeps the settled form. Raises Invalid."""
+class Checked:
+    """Checks each field that has a rule when a value is made, and keeps the normalized form. Raises Invalid."""
 
     __slots__ = ()
     RULES: ClassVar[Mapping[str, Rule]]  # the rule of each field that has one, by its name
@@ -108,13 +108,13 @@ class _Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware(_Checked):
+class Hardware(Checked):
     model: Annotated[str, _text("The hardware model.", 64, "Raspberry Pi 4")]
     sn: Annotated[str, _text("The serial number of the hardware; two devices may share one.", 64, "itOYJ")]
 
 
 @dataclass(frozen=True, slots=True)
-class Software(_Checked):
+class Software(Checked):
     version: Annotated[str, _text("The version of the software on the device.", 32, "0.1")]
     last_update: Annotated[
         str,
@@ -130,7 +130,7 @@ class Software(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Nic(_Checked):
+class Nic(Checked):
     """A network interface."""
 
     type: Annotated[str, _text("The kind of network interface.", 32, "wifi", without=";")]
@@ -143,7 +143,7 @@ class Nic(_Checked):
             pattern="[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}",
             min_length=17,
             max_length=17,
-            settle=plain_mac,
+            normalize=plain_mac,
         ),
     ]
     ipv4: Annotated[
@@ -160,7 +160,7 @@ class Nic(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Device(_Checked):
+class Device(Checked):
     id: Annotated[str, _id("The id of the device", "4322159209")]
     name: Annotated[str, _text("What people call the device.", 64, "test-name")]
     type: Annotated[str, _text("The kind of device.", 32, "controller")]
@@ -170,7 +170,7 @@ class Device(_Checked):
     status: Annotated[str, _text("The state of the device.", 32, "online")]
 
     def __post_init__(self) -> None:
-        _Checked.__post_init__(self)
+        Checked.__post_init__(self)
         if not isinstance(self.nic, tuple):
             object.__setattr__(self, "nic", tuple(self.nic))
         if len(self.nic) > MAX_NICS:
@@ -195,7 +195,7 @@ class Device(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Group(_Checked):
+class Group(Checked):
     """A group of devices. A device may be in many groups."""
 
     id: Annotated[str, _id("The id of the group", "classroom")]
@@ -213,7 +213,7 @@ class Group(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Membership(_Checked):
+class Membership(Checked):
     """A device is in a group."""
 
     device_id: Annotated[str, Device.RULES["id"]]

@@ -12,7 +12,8 @@ from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 
-from devicesvc import create_app, logs
+from devicesvc import logs
+from devicesvc.app import create_app
 from devicesvc.config import setting
 from devicesvc.errors import RegistryError
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from devicesvc import create_app
-from devicesvc.dao import open_store
+from devicesvc.app import create_app
+from devicesvc.dao.urls import open_store
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- api table: made by make api-table -->\n\n", "\n<!-- end of api table -->"

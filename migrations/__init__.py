@@ -17,11 +17,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from devicesvc.dao import DATABASES
-from devicesvc.dao.sql_store import shown as _shown
+from devicesvc.dao.urls import StoreUrl, parse
 from devicesvc.errors import StoreUnavailable
 
 WAIT = 30  # seconds for what somebody else does in the database
@@ -51,7 +49,7 @@ def current(url: str) -> str | None:
     read, or is not one of this program's."""
     _must_exist(_read(url))
     with _transaction(_read(url), change=False) as connection:
-        return _revision(connection)
+        return _revision(connection, _read(url).redacted)
 
 
 def head() -> str:
@@ -64,18 +62,14 @@ def head() -> str:
 def must_be_current(url: str) -> None:
     """Raises StoreUnavailable where the database that url names is not at the newest revision, or cannot be read."""
     if current(url) != head():
-        raise StoreUnavailable(f"{shown(url)} is not up to date: first run  devicesvc db upgrade {shown(url)}")
-
-
-def shown(url: str) -> str:
-    """The URL with its password hidden. Raises StoreUnavailable where it is none of a database."""
-    return _shown(_read(url))
+        name = _read(url).redacted
+        raise StoreUnavailable(f"{name} is not up to date: first run  devicesvc db upgrade {name}")
 
 
 def _change(url: str, run: Callable[[Config], None]) -> list[str]:
     applied: list[str] = []
     with _transaction(_read(url), change=True) as connection:
-        _revision(connection)
+        _revision(connection, _read(url).redacted)
         run(_config(connection=connection, on_version_apply=lambda step, **_: applied.append(step.up_revision_id)))
     return applied
 
@@ -87,8 +81,7 @@ def _config(**attributes: Any) -> Config:
     return config
 
 
-def _revision(connection: Connection) -> str | None:
-    where = _shown(connection.engine.url)
+def _revision(connection: Connection, where: str) -> str | None:
     revisions = MigrationContext.configure(connection).get_current_heads()
     known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
     for revision in revisions:
@@ -105,12 +98,12 @@ def _revision(connection: Connection) -> str | None:
 
 
 @contextmanager
-def _transaction(url: URL, *, change: bool) -> Iterator[Connection]:
+def _transaction(url: StoreUrl, *, change: bool) -> Iterator[Connection]:
     """One transaction; of those that change something there is one at a time. Raises StoreUnavailable in place of what
     SQLAlchemy, Alembic and the database raise."""
-    where = _shown(url)
+    where = url.redacted
     try:
-        engine = _sqlite(url, change) if url.get_backend_name() == "sqlite" else _postgresql(url, change)
+        engine = _ENGINES[url.sql.get_backend_name()](url, change)
     except SQLAlchemyError as error:
         raise StoreUnavailable(f"{where} cannot be opened: {error}.") from error
     try:
@@ -123,11 +116,10 @@ def _transaction(url: URL, *, change: bool) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _sqlite(url: URL, change: bool) -> Engine:
-    folder = os.path.dirname(_file(url)) or "."
-    if not os.path.isdir(folder):
-        raise StoreUnavailable(f"{_shown(url)} cannot be opened: there is no folder {folder}.")
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT})
+def _sqlite(url: StoreUrl, change: bool) -> Engine:
+    if not os.path.isdir(url.path.parent):
+        raise StoreUnavailable(f"{url.redacted} cannot be opened: there is no folder {url.path.parent}.")
+    engine = create_engine(url.sql, poolclass=NullPool, connect_args={"timeout": WAIT})
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -138,10 +130,10 @@ def _sqlite(url: URL, change: bool) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, change: bool) -> Engine:
-    settings: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+def _postgresql(url: StoreUrl, change: bool) -> Engine:
+    settings: dict[str, Any] = {} if "connect_timeout" in url.sql.query else {"connect_timeout": 10}
     settings["client_encoding"] = "utf8"  # else psycopg gives bytes for text where the server knows no encoding
-    engine = create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=settings)
+    engine = create_engine(url.sql, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=settings)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -151,31 +143,25 @@ def _postgresql(url: URL, change: bool) -> Engine:
         encoding = connection.scalar(text("SHOW server_encoding"))
         if encoding != "UTF8":
             raise StoreUnavailable(
-                f"{_shown(url)} keeps text as {encoding}, which cannot hold all: make a database with ENCODING 'UTF8'."
+                f"{url.redacted} keeps text as {encoding}, which cannot hold all: make a database with ENCODING 'UTF8'."
             )
 
     return engine
 
 
-def _read(url: str) -> URL:
-    try:
-        read = make_url(url)
-    except (SQLAlchemyError, ValueError) as error:  # not shown: nobody knows which part is the password
-        raise StoreUnavailable("The store's URL cannot be read: it must be as in sqlite:///device.db.") from error
-    if read.drivername not in DATABASES:
-        raise StoreUnavailable(f"A database is sqlite:/// or postgresql+psycopg://, not {read.drivername}.")
-    if read.get_backend_name() == "sqlite" and (read.database in (None, "", ":memory:") or read.query):
-        raise StoreUnavailable(f"{url!r} names no file: it must be as in sqlite:///device.db.")
+_ENGINES = {"sqlite": _sqlite, "postgresql": _postgresql}
+
+
+def _read(url: str) -> StoreUrl:
+    read = parse(url)
+    if not read.schema():
+        raise StoreUnavailable(f"{url} is a CSV file, which has no tables: a database is as in sqlite:///device.db.")
     return read
 
 
-def _file(url: URL) -> str:
-    return url.database or ""
-
-
-def _must_exist(url: URL) -> None:
-    if url.get_backend_name() == "sqlite" and not os.path.exists(_file(url)):
-        raise StoreUnavailable(f"{_shown(url)} cannot be read: there is no file {_file(url)}.")
+def _must_exist(url: StoreUrl) -> None:
+    if url.kind.name == "sqlite" and not os.path.exists(url.path):
+        raise StoreUnavailable(f"{url.redacted} cannot be read: there is no file {url.path}.")
 
 
 def _reason(error: Exception) -> str:

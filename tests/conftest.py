@@ -16,9 +16,9 @@ from devicesvc.migrations import upgrade
 from flask import Flask
 from flask.testing import FlaskClient
 
-from devicesvc import create_app
-from devicesvc.dao import open_store
+from devicesvc.app import create_app
 from devicesvc.dao.base import Store
+from devicesvc.dao.urls import open_store
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.postgres import Registry, Server, running_server

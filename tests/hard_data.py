@@ -1,6 +1,6 @@
 """Devices and groups that are hard on a store: every one is valid."""
 
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.model import MAX_NICS, Device, Group, Hardware, Nic, Software
 from devicesvc.sample import DEVICES
 

@@ -2,7 +2,7 @@
 
 from flask import Flask, Response
 
-from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships, observing
+from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships, request_log
 from devicesvc.api.items import ItemConverter
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
@@ -27,7 +27,7 @@ def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, 
     for resource in RESOURCES:
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)
-    observing.init_app(app)  # before what may refuse a request
+    request_log.init_app(app)  # before what may refuse a request
     app.before_request(auth.check)
     app.after_request(_no_sniffing)
     errors.init_app(app)

@@ -8,8 +8,8 @@ from flask.views import MethodView
 from marshmallow import ValidationError
 
 from devicesvc.api import csv_body, examples, schemas
-from devicesvc.api.answers import ok, store
 from devicesvc.api.errors import places
+from devicesvc.api.responses import ok, store
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao.base import Reader, Transaction
 from devicesvc.errors import Invalid
@@ -29,18 +29,18 @@ class Batch(MethodView):
         At most 1000 in all, in this order: `create`, `update`, `delete`. Either all is done, or nothing: then `errors`
         names every bad item by its list and its index.
         """
-        done = store().write(lambda to: _run(to, batch))
+        done = store().write(lambda tx: _run(tx, batch))
         counts = ", ".join(f"{verb}d: {len(ids)}" for verb, ids in done.items())
         return ok(f"devices {counts}", data=done)
 
 
-def _run(to: Transaction, batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-    if errors := dict(_faults(to, batch)):
+def _run(tx: Transaction, batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+    if errors := dict(_faults(tx, batch)):
         raise Invalid(errors)
     return {
-        "create": [to.devices.create(data).id for data in batch.get("create", [])],
-        "update": [to.devices.update(each["id"], _changes(each)).id for each in batch.get("update", [])],
-        "delete": to.devices.remove(batch.get("delete", [])),
+        "create": [tx.devices.create(data).id for data in batch.get("create", [])],
+        "update": [tx.devices.update(each["id"], _changes(each)).id for each in batch.get("update", [])],
+        "delete": tx.devices.remove(batch.get("delete", [])),
     }
 
 
@@ -48,13 +48,13 @@ def _changes(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "id"}
 
 
-def _faults(to: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
+def _faults(tx: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
     """Each place in the batch where something is wrong, and what."""
     for name, items in batch.items():
         for number, item in enumerate(items):
             if isinstance(item, ValidationError):
                 yield from places(item.messages, name, str(number))
-            elif name == "update" and not to.devices.find(item["id"]):
+            elif name == "update" and not tx.devices.find(item["id"]):
                 yield f"{name}.{number}.id", f"must be the id of a device; there is none with the id {item['id']!r}"
 
 
@@ -72,22 +72,22 @@ class Import(MethodView):
         column, up to 1000. With `dry_run` nothing is changed, and the answer says what would be.
         """
         devices = csv_body.read()
-        done = _compare(store().devices, devices) if dry_run else store().write(lambda to: _take_in(to, devices))
+        done = _compare(store().devices, devices) if dry_run else store().write(lambda tx: _take_in(tx, devices))
         counts = ", ".join(f"{verb}: {len(ids)}" for verb, ids in done.items())
         return ok(f"devices {'that would be ' if dry_run else ''}{counts}", data=done)
 
 
 def _compare(table: Reader[Device, DeviceFilter], devices: list[Device]) -> dict[str, list[str]]:
-    """The ids of the devices that are not there, that are there but different, and that are there just so."""
-    done: dict[str, list[str]] = {"added": [], "changed": [], "left": []}
-    there = table.find_many(device.id for device in devices)
+    """The ids of the devices that are new, of those that differ from the device with their id, and of the others."""
+    done: dict[str, list[str]] = {"added": [], "changed": [], "unchanged": []}
+    old_devices = table.find_many(device.id for device in devices)
     for device in devices:
-        old = there.get(device.id)
-        done["left" if old == device else "changed" if old else "added"].append(device.id)
+        old = old_devices.get(device.id)
+        done["unchanged" if old == device else "changed" if old else "added"].append(device.id)
     return done
 
 
-def _take_in(to: Transaction, devices: list[Device]) -> dict[str, list[str]]:
-    done = _compare(to.devices, devices)
-    to.devices.put_many(devices)
+def _take_in(tx: Transaction, devices: list[Device]) -> dict[str, list[str]]:
+    done = _compare(tx.devices, devices)
+    tx.devices.put_many(devices)
     return done

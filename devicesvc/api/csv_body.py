@@ -8,10 +8,10 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from devicesvc.api import examples
-from devicesvc.api.answers import store
-from devicesvc.api.reading import read_body
-from devicesvc.dao.base import Window
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.api.request_body import read_body
+from devicesvc.api.responses import store
+from devicesvc.csv_codec.formats import DEVICE_CSV
+from devicesvc.dao.base import PageRequest
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter
 
@@ -35,17 +35,17 @@ def is_wanted() -> bool:
     return accepted.quality(MEDIA_TYPE) > accepted.quality("application/json")
 
 
-def answer(where: DeviceFilter, window: Window) -> Response:
+def answer(where: DeviceFilter, page_request: PageRequest) -> Response:
     """Answer with the devices that fit as a CSV file, line after line."""
-    devices = store().devices.page(where, window).items
+    devices = store().devices.page(where, page_request).items
     headers = {"Content-Disposition": "attachment; filename=device.csv"}
     return Response(_file(devices), headers=headers, mimetype=MEDIA_TYPE)
 
 
 def _file(devices: list[Device]) -> Iterator[bytes]:
-    yield FORMAT.header
+    yield DEVICE_CSV.header
     for start in range(0, len(devices), _CHUNK):
-        yield b"".join(map(FORMAT.encode, devices[start : start + _CHUNK]))
+        yield b"".join(map(DEVICE_CSV.encode, devices[start : start + _CHUNK]))
 
 
 def read() -> list[Device]:
@@ -54,7 +54,7 @@ def read() -> list[Device]:
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != MEDIA_TYPE or charset.lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("Send the file in UTF-8, with the header Content-Type: text/csv.")
-    table = FORMAT.read(io.BytesIO(read_body(request, MAX_BODY)), {}, MAX_FAULTS)
-    if table.faults:
-        raise Invalid({fault.place: fault.rule for fault in table.faults})
-    return [row.item for row in table.rows.values()]
+    parsed = DEVICE_CSV.read(io.BytesIO(read_body(request, MAX_BODY)), {}, MAX_FAULTS)
+    if parsed.faults:
+        raise Invalid({fault.place: fault.rule for fault in parsed.faults})
+    return [record.item for record in parsed.records.values()]

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from devicesvc.api import csv_body, examples, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
-from devicesvc.dao.base import Window
+from devicesvc.dao.base import PageRequest
 from devicesvc.model import Device, DeviceFilter
 
 blp = Blueprint("devices", __name__, url_prefix="/v1/devices", description="Find, add, change and delete devices.")
@@ -22,7 +22,7 @@ class Devices(MethodView):
     @blp.arguments(schemas.DeviceQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
-    def get(self, where: DeviceFilter, window: Window) -> Response:
+    def get(self, where: DeviceFilter, page_request: PageRequest) -> Response:
         """Find devices
 
         Without arguments: all devices, at most 1000 in an answer. Each argument narrows the list; where nothing fits it
@@ -31,7 +31,7 @@ class Devices(MethodView):
         With the header `Accept: text/csv` the answer is a CSV file, of all that fit unless a limit is given, which
         `POST /v1/devices/import` takes.
         """
-        return csv_body.answer(where, window) if csv_body.is_wanted() else devices.find(where, window)
+        return csv_body.answer(where, page_request) if csv_body.is_wanted() else devices.find(where, page_request)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)

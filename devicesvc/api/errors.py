@@ -28,7 +28,7 @@ REFUSALS = {
 
 log = logging.getLogger(__name__)
 
-_STATUS = {NotFound: 404, Conflict: 409, Invalid: 422, StoreUnavailable: 503}
+_STATUS = ((NotFound, 404), (Conflict, 409), (Invalid, 422), (StoreUnavailable, 503))
 _RETRY_SECONDS = "1"
 
 
@@ -57,7 +57,7 @@ def init_app(app: Flask) -> None:
 
 
 def _registry(error: RegistryError) -> Response:
-    status = _STATUS[type(error)]
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     headers = {}
     if status == 503:
         log.warning("%s", error)

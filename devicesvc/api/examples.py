@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.sample import DEVICES
 
 # Devices
@@ -41,11 +41,11 @@ BATCHED = {
     "message": "devices created: 1, updated: 1, deleted: 2",
     "data": {"create": [NEW_ID], "update": [ID], "delete": IDS},
 }
-CSV = (FORMAT.header + FORMAT.encode(DEVICES[1])).decode()
+CSV = (DEVICE_CSV.header + DEVICE_CSV.encode(DEVICES[1])).decode()
 IMPORTED = {
     "status": 200,
-    "message": "devices added: 0, changed: 0, left: 1",
-    "data": {"added": [], "changed": [], "left": [ID]},
+    "message": "devices added: 0, changed: 0, unchanged: 1",
+    "data": {"added": [], "changed": [], "unchanged": [ID]},
 }
 
 # Groups
@@ -68,10 +68,6 @@ DELETED_GROUPS = {"status": 200, "message": "groups deleted: 1", "ids": GROUP_ID
 DELETED_GROUP = {"status": 200, "message": "group deleted", "ids": GROUP_IDS}
 
 # Memberships
-
-MEMBER_IDS = {"ids": [ID, *IDS]}
-OWNER_IDS = {"ids": GROUP_IDS}
-
 
 FOUND_MEMBER = {"status": 200, "message": "membership found", "data": DEVICE}
 FOUND_OWNER = {"status": 200, "message": "membership found", "data": GROUP}

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from devicesvc.api import examples, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
-from devicesvc.dao.base import Window
+from devicesvc.dao.base import PageRequest
 from devicesvc.model import Group, GroupFilter
 
 blp = Blueprint("groups", __name__, url_prefix="/v1/groups", description="Find, add, change and delete groups.")
@@ -21,13 +21,13 @@ class Groups(MethodView):
     @blp.operation("get_groups", 400, 413, 422)
     @blp.arguments(schemas.GroupQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.GroupsAnswerSchema(), description="The groups that fit.", example=examples.FOUND_GROUPS)
-    def get(self, where: GroupFilter, window: Window) -> Response:
+    def get(self, where: GroupFilter, page_request: PageRequest) -> Response:
         """Find groups
 
         Without arguments: all groups, at most 1000 in an answer. Each argument narrows the list; where nothing fits it
         is empty. The arguments may also come as a JSON object in the request body.
         """
-        return groups.find(where, window)
+        return groups.find(where, page_request)
 
     @blp.operation("add_groups", 400, 409, 413, 415, 422)
     @blp.arguments(schemas.NewGroupSchema(), example=examples.ADD_GROUP)

@@ -1,4 +1,4 @@
-"""What the calls on devices and on groups share: lists in pages, and one item under the conditions of the request."""
+"""What the calls on devices and on groups share: lists in pages, and one item under preconditions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,98 +7,98 @@ from typing import Any
 from flask import Response
 from werkzeug.routing import BaseConverter
 
-from devicesvc.api.answers import ok, store
-from devicesvc.api.conditions import Conditions, etag
-from devicesvc.api.paging import MAX_LIMIT, cursor
-from devicesvc.dao.base import Window, Writer
+from devicesvc.api.paging import MAX_LIMIT, encode_cursor
+from devicesvc.api.preconditions import Preconditions, etag
+from devicesvc.api.responses import ok, store
+from devicesvc.dao.base import PageRequest, Writer, noun
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter
 
 
 class ItemConverter(BaseConverter):
-    """An id in a path. `batch` and `import` are none, but paths of their own."""
+    """An id in a path. `batch` and `import` are not ids, but paths of their own."""
 
     regex = "(?!(?:batch|import)$)[^/]+"
-    part_isolating = True  # it has no slash: else a slash at the end would not be let go
+    part_isolating = True  # it has no slash: else a slash at the end would not be ignored
 
 
 class Items:
     """The calls on a table of the store.
 
-    item: what is in it; kind: that in words. table: gets it from a store, or from the transaction of an op.
+    item: the class of its items; noun: what they are called. table: gets the table from a store or from a transaction.
     """
 
     def __init__(self, item: type[Device | Group], table: Callable[[Any], Writer[Any, Any]]) -> None:
         self._item = item
         self.table = table
-        self.kind = item.__name__.lower()
+        self.noun = noun(item)
 
-    def find(self, where: DeviceFilter | GroupFilter, window: Window) -> Response:
+    def find(self, where: DeviceFilter | GroupFilter, page_request: PageRequest) -> Response:
         """Answer with a page of the items that fit."""
-        page = self.table(store()).page(where, replace(window, limit=window.limit or MAX_LIMIT))
-        members: dict[str, Any] = {"data": page.items, "next": cursor(page.next, window)}
-        if window.count:
+        page = self.table(store()).page(where, replace(page_request, limit=page_request.limit or MAX_LIMIT))
+        members: dict[str, Any] = {"data": page.items, "next": encode_cursor(page.next, page_request)}
+        if page_request.count:
             members["total"] = page.total
-        return ok(f"{self.kind}s found: {len(page.items)}", **members)
+        return ok(f"{self.noun}s found: {len(page.items)}", **members)
 
     def create(self, data: Mapping[str, Any]) -> Response:
         """Add an item under a new id."""
-        id = store().write(lambda to: self.table(to).create(data)).id
-        return ok(f"{self.kind} added", status=201, headers={"Location": self._path(id)}, data=id)
+        id = store().write(lambda tx: self.table(tx).create(data)).id
+        return ok(f"{self.noun} added", status=201, headers={"Location": self._path(id)}, data=id)
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Response:
         """Change some fields of an item."""
-        return ok(f"{self.kind} changed", data=store().write(lambda to: self.table(to).update(id, changes)))
+        return ok(f"{self.noun} changed", data=store().write(lambda tx: self.table(tx).update(id, changes)))
 
     def remove(self, ids: list[str]) -> Response:
         """Delete items; unknown ids are no error."""
-        removed = store().write(lambda to: self.table(to).remove(ids))
-        return ok(f"{self.kind}s deleted: {len(removed)}", ids=removed)
+        removed = store().write(lambda tx: self.table(tx).remove(ids))
+        return ok(f"{self.noun}s deleted: {len(removed)}", ids=removed)
 
     def get_one(self, id: str) -> Response:
-        """Answer with an item, or with 304 where the client has it."""
-        item, conditions = self.table(store()).get(id), Conditions()
-        conditions.check_match(item)
-        if conditions.is_not_modified(item):
+        """Answer with an item, or with 304 if the client has it."""
+        item, preconditions = self.table(store()).get(id), Preconditions()
+        preconditions.check_match(item)
+        if preconditions.is_not_modified(item):
             return Response(status=304, headers=_headers(item))
-        return ok(f"{self.kind} found", headers=_headers(item), data=item)
+        return ok(f"{self.noun} found", headers=_headers(item), data=item)
 
     def put_one(self, id: str, data: Mapping[str, Any]) -> Response:
-        """Put an item under this id, whether or not there is one."""
-        item, conditions = self._item.build({**_without_id(id, data), "id": id}), Conditions()
+        """Put an item under this id, whether or not one has it."""
+        item, preconditions = self._item.build({**_without_id(id, data), "id": id}), Preconditions()
 
-        def op(to: Any) -> Any:
-            conditions.check(self.table(to).find(id))
-            return self.table(to).put(item)
+        def change(tx: Any) -> Any:
+            preconditions.check(self.table(tx).find(id))
+            return self.table(tx).put(item)
 
-        if store().write(op):
+        if store().write(change):
             headers = {**_headers(item), "Location": self._path(id)}
-            return ok(f"{self.kind} added", status=201, headers=headers, data=item)
-        return ok(f"{self.kind} replaced", headers=_headers(item), data=item)
+            return ok(f"{self.noun} added", status=201, headers=headers, data=item)
+        return ok(f"{self.noun} replaced", headers=_headers(item), data=item)
 
     def patch_one(self, id: str, changes: Mapping[str, Any]) -> Response:
         """Change some fields of an item."""
-        changes, conditions = _without_id(id, changes), Conditions()
+        changes, preconditions = _without_id(id, changes), Preconditions()
 
-        def op(to: Any) -> Any:
-            conditions.check(self.table(to).get(id))
-            return self.table(to).update(id, changes)
+        def change(tx: Any) -> Any:
+            preconditions.check(self.table(tx).get(id))
+            return self.table(tx).update(id, changes)
 
-        item = store().write(op)
-        return ok(f"{self.kind} changed", headers=_headers(item), data=item)
+        item = store().write(change)
+        return ok(f"{self.noun} changed", headers=_headers(item), data=item)
 
     def remove_one(self, id: str) -> Response:
         """Delete an item that must be there."""
-        conditions = Conditions()
+        preconditions = Preconditions()
 
-        def op(to: Any) -> Any:
-            conditions.check(self.table(to).get(id))
-            return self.table(to).remove([id])
+        def change(tx: Any) -> Any:
+            preconditions.check(self.table(tx).get(id))
+            return self.table(tx).remove([id])
 
-        return ok(f"{self.kind} deleted", ids=store().write(op))
+        return ok(f"{self.noun} deleted", ids=store().write(change))
 
     def _path(self, id: str) -> str:
-        return f"/v1/{self.kind}s/{id}"
+        return f"/v1/{self.noun}s/{id}"
 
 
 def _headers(item: Any) -> dict[str, str]:
@@ -106,8 +106,8 @@ def _headers(item: Any) -> dict[str, str]:
 
 
 def _without_id(id: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an item but its id, which may come along, as it was got. Raises Invalid where it is another."""
+    """The fields of an item without its id. Raises Invalid if they have an id that is not the one in the path."""
     rest = dict(data)
     if rest.pop("id", id) != id:
-        raise Invalid({"id": f"must be the id in the path, {id!r}, where it is given"})
+        raise Invalid({"id": f"must be the id in the path, {id!r}, if it is given"})
     return rest

@@ -9,7 +9,7 @@ from flask import Flask
 from flask_smorest.utils import prepare_response
 
 from devicesvc.api.errors import REFUSALS, ProblemSchema, example
-from devicesvc.api.reading import Parser
+from devicesvc.api.request_body import Parser
 
 INTRO = """\
 A registry of devices and groups. Every answer but CSV is JSON with the HTTP status in `status` and a sentence in

@@ -1,8 +1,10 @@
 """The contract of every store: what it answers, in which order, and which error it raises when.
 
 A store has three tables: devices, groups, and memberships, which say what device is in what group. `store.devices` and
-the like read what is durable now; every change goes through `store.write(op)`. tests/dao holds each promise below
+the like read what is durable now; every change goes through `store.write(change)`. tests/dao holds each promise below
 against each store.
+
+What all stores have in common is written here, once. A store implements the methods that are abstract.
 """
 
 import logging
@@ -20,12 +22,12 @@ T = TypeVar("T")
 Item = TypeVar("Item", Device, Group)
 Filter = TypeVar("Filter", DeviceFilter, GroupFilter)
 
-MAX_LOGGED = 1000  # ids in the line of a change: as many as a batch may have
+MAX_LOGGED = 1000  # ids in the log line of a change: as many as a batch may have
 
 log = logging.getLogger("devicesvc.changes")
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """A place in a sorted list: the value of the item there, in the field that the list is sorted by, and its id."""
 
     value: str
@@ -33,50 +35,59 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Which part of a list to read, in which order.
+class PageRequest:
+    """Which page of a list to read, and how the list is sorted (keyset pagination).
 
-    sort: a name of the filter's SORTS. Values are compared by code point; those that are equal, always by ascending id.
-    after: only items that come after this place, whether or not there is an item in it. limit: at most so many items.
-    count: whether to count all that fit.
+    sort: a name of the filter's SORTS. Values are compared by code point; equal ones come by ascending id, always.
+    after: only items that come after this cursor, whether or not its item still exists. limit: at most so many items.
+    count: whether to count all items that fit.
     """
 
     sort: str = "id"
     descending: bool = False
-    after: Place | None = None
+    after: Cursor | None = None
     limit: int | None = None
     count: bool = False
 
 
 class Page(NamedTuple, Generic[Item]):
-    """Part of a list. total: the number of all items that fit, before and after too; None where it was not asked for.
-    next: the place that the next page comes after; None where this is the last."""
+    """A page of a list. total: the number of all items that fit, on all pages; None if it was not asked for. next: the
+    cursor that the next page comes after; None if this page is the last."""
 
     items: list[Item]
     total: int | None
-    next: Place | None
+    next: Cursor | None
 
 
-class Record(dict[str, list[str]]):
-    """What an op really changed, for the log: ids by what was done to them, such as `devices added`."""
+class ChangeSet(dict[str, list[str]]):
+    """What a change really did: ids by what was done to them, such as `devices added`. It is empty if nothing was done:
+    then there is nothing to commit."""
 
-    def note(self, done: str, ids: Iterable[str]) -> None:
-        """Add that this was done to these items."""
+    def add(self, done: str, ids: Iterable[str]) -> None:
+        """Add that this was done to the items with these ids."""
         if known := list(ids):
             self.setdefault(done, []).extend(known)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{done}: {_at_most(ids, MAX_LOGGED)}" for done, ids in self.items())
+
+
+def _at_most(ids: Sequence[str], most: int) -> str:
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more
 
 
 class Observer:
     """Is told what a store does; this one does nothing with it."""
 
-    def committed(self, ops: int, seconds: float) -> None:
-        """So many ops, which changed something, were made durable together, in so long."""
+    def committed(self, changes: int, seconds: float) -> None:
+        """So many changes were made durable together, in so many seconds."""
 
     def refused(self) -> None:
         """A change could not be kept."""
 
     def reloaded(self) -> None:
-        """Files were read again, for somebody else had changed them."""
+        """Files were read again, because somebody else had changed them."""
 
 
 class Size(NamedTuple):
@@ -88,31 +99,14 @@ class Size(NamedTuple):
     bytes: int
 
 
-def no_such(kind: type[Device | Group], id: str) -> NotFound:
-    """The refusal of an id that no item has."""
-    return NotFound(f"There is no {_kind(kind)} with the id {id!r}.")
+def noun(item: type[Device | Group]) -> str:
+    """What an item of this type is called in messages: device or group."""
+    return item.__name__.lower()
 
 
-def id_taken(item: Device | Group) -> Conflict:
-    """The refusal of an item whose id another has."""
-    return Conflict(f"There is a {_kind(type(item))} with the id {item.id!r} already.")
-
-
-def name_taken(group: Group, holder: str) -> Conflict:
-    """The refusal of a group whose name another has: the one with the id `holder`."""
-    return Conflict(
-        f"The name {group.name!r} is taken by the group with the id {holder!r}.",
-        {"name": f"must be unique; the group with the id {holder!r} has it"},
-    )
-
-
-def _shown(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - MAX_LOGGED} more" if len(ids) > MAX_LOGGED else ""
-    return ", ".join(ids[:MAX_LOGGED]) + more
-
-
-def _kind(kind: type[Device | Group]) -> str:
-    return kind.__name__.lower()
+def not_found(item: type[Device | Group], id: str) -> NotFound:
+    """The error for an id that no item has."""
+    return NotFound(f"There is no {noun(item)} with the id {id!r}.")
 
 
 class Reader(ABC, Generic[Item, Filter]):
@@ -123,49 +117,62 @@ class Reader(ABC, Generic[Item, Filter]):
 
     @abstractmethod
     def find(self, id: str) -> Item | None:
-        """Return the item, or None where there is none with this id."""
+        """Return the item, or None if there is none with this id."""
 
     @abstractmethod
-    def page(self, where: Filter, window: Window) -> Page[Item]:
-        """Return the items that fit, as far as they are in the window."""
+    def page(self, where: Filter, request: PageRequest) -> Page[Item]:
+        """Return a page of the items that fit."""
 
     def get(self, id: str) -> Item:
         """Return the item. Raises NotFound."""
         item = self.find(id)
         if not item:
-            raise no_such(self.item, id)
+            raise not_found(self.item, id)
         return item
 
     def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
-        """Return those of the items that there are, by id."""
+        """Return the items that exist, by id."""
         return {id: item for id in ids if (item := self.find(id))}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
-        """Return those of the ids that no item has, each once, in the order given."""
+        """Return the ids that no item has, each once, in the order given."""
         return [id for id in dict.fromkeys(ids) if not self.find(id)]
 
     def list(self, where: Filter | None = None) -> list[Item]:
-        """Return all items that fit, by id in the order of code points; an empty list where none does."""
-        return self.page(where or self.filter(), Window()).items
+        """Return all items that fit, by id in the order of code points; an empty list if none fits."""
+        return self.page(where or self.filter(), PageRequest()).items
 
 
 class Writer(Reader[Item, Filter]):
-    """Devices, or groups, to read and change, inside one op: it reads its own changes, nobody else does before the op
-    has ended."""
+    """Devices, or groups, to read and change, inside one change. It sees what the change did so far; nobody else sees
+    it before the change has ended.
 
-    @abstractmethod
+    Its methods check, call the store's `_insert`, `_update` or `_delete`, and add to the change set what was done.
+    """
+
+    changes: ChangeSet
+
     def add(self, item: Item) -> None:
-        """Add the item. Raises Conflict where its id, or the name of a group, is taken."""
+        """Add the item. Raises Conflict if its id, or the name of a group, is taken."""
+        if not self.missing([item.id]):
+            raise Conflict(f"There is a {noun(self.item)} with the id {item.id!r} already.")
+        self._store([item], [])
 
-    @abstractmethod
     def replace(self, item: Item) -> None:
-        """Put the item in the place of the one with its id, whose memberships it keeps. Raises NotFound, and Conflict
-        where another group has the name."""
+        """Put the item in the place of the one with its id, which keeps its memberships. Raises NotFound, and Conflict
+        if another group has the name."""
+        if self.get(item.id) != item:
+            self._store([], [item])
 
-    @abstractmethod
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
         Unknown ids are no error."""
+        wanted = list(dict.fromkeys(ids))
+        missing = set(self.missing(wanted))
+        if removed := [id for id in wanted if id not in missing]:
+            self._delete(removed)
+            self.changes.add(f"{noun(self.item)}s deleted", removed)
+        return removed
 
     def create(self, data: Mapping[str, Any]) -> Item:
         """Add an item made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
@@ -173,61 +180,131 @@ class Writer(Reader[Item, Filter]):
         while not self.missing([id := str(10**9 + secrets.randbelow(9 * 10**9))]):
             pass
         item = self.item.build({"id": id, **data})
-        self.add(item)
+        self._store([item], [])
         return item
 
     def put(self, item: Item) -> bool:
         """Put the item in the place of the one with its id, or add it. Return whether it is new. Raises Conflict."""
-        new = not self.find(item.id)
-        (self.add if new else self.replace)(item)
-        return new
+        return bool(self.put_many([item]))
 
-    def put_many(self, items: Iterable[Item]) -> None:
-        """Put the items, no two of them with one id, as `put` does. Raises Conflict."""
-        for item in items:
-            self.put(item)
+    def put_many(self, items: Iterable[Item]) -> list[str]:
+        """Put the items, no two of them with the same id, as `put` does. Return the ids that are new. Raises
+        Conflict."""
+        given = {item.id: item for item in items}
+        old = self.find_many(given)
+        new = [item for id, item in given.items() if id not in old]
+        self._store(new, [item for id, item in given.items() if id in old and old[id] != item])
+        return [item.id for item in new]
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Item:
         """Change some fields of an item (`merge` in model.py) and return the whole. Raises NotFound, Invalid,
         Conflict."""
-        item = self.get(id).merge(changes)
-        self.replace(item)
+        old = self.get(id)
+        item = old.merge(changes)
+        if item != old:
+            self._store([], [item])
         return item
 
+    def _store(self, new: Sequence[Item], changed: Sequence[Item]) -> None:
+        """Insert and update these items. Raises Conflict if the name of a group is taken."""
+        for insert_or_update, items in ((self._insert, new), (self._update, changed)):
+            if self.item is Group:  # one by one, so that each sees the names of those before it
+                for item in items:
+                    self._check_name(item)
+                    insert_or_update([item])
+            elif items:
+                insert_or_update(items)
+        self.changes.add(f"{noun(self.item)}s added", (item.id for item in new))
+        self.changes.add(f"{noun(self.item)}s changed", (item.id for item in changed))
 
-def pairs(memberships: Iterable[Membership]) -> list[str]:
-    """Memberships for the record of an op, as device/group."""
-    return [f"{each.device_id}/{each.group_id}" for each in memberships]
+    def _check_name(self, item: Item) -> None:
+        for holder in self._named(item.name):
+            if holder != item.id:
+                raise Conflict(
+                    f"The name {item.name!r} is taken by the group with the id {holder!r}.",
+                    {"name": f"must be unique; the group with the id {holder!r} has it"},
+                )
+
+    def _named(self, name: str) -> Iterable[str]:
+        """The ids of the items with this name."""
+        return (item.id for item in self.list(self.filter(name=name)))
+
+    @abstractmethod
+    def _insert(self, items: Sequence[Item]) -> None:
+        """Add these items, whose ids are free."""
+
+    @abstractmethod
+    def _update(self, items: Sequence[Item]) -> None:
+        """Put these items in the place of those with their ids, which exist and keep their memberships."""
+
+    @abstractmethod
+    def _delete(self, ids: Sequence[str]) -> None:
+        """Remove the items with these ids, which exist, and all memberships that name them."""
 
 
 class MembershipReader(ABC):
     """What device is in what group."""
 
     @abstractmethod
-    def has(self, membership: Membership) -> bool:
-        """Whether the device is in the group."""
-
-    @abstractmethod
     def list(self, *, device_id: str | None = None, group_id: str | None = None) -> list[Membership]:
         """Return the memberships of a device, of a group, or all, by the ids of device and group in the order of code
         points."""
 
+    @abstractmethod
+    def existing(self, memberships: Iterable[Membership]) -> set[Membership]:
+        """Return those of the memberships that exist."""
+
+    def has(self, membership: Membership) -> bool:
+        """Whether the device is in the group."""
+        return bool(self.existing([membership]))
+
 
 class MembershipWriter(MembershipReader):
-    """What device is in what group, to read and change inside one op."""
+    """What device is in what group, to read and change inside one change, as Writer does it."""
 
-    @abstractmethod
+    changes: ChangeSet
+    devices: Reader[Device, DeviceFilter]
+    groups: Reader[Group, GroupFilter]
+
     def add(self, memberships: Iterable[Membership]) -> list[Membership]:
-        """Add the memberships, and return those that were not there yet, each once, in the order given. Raises
-        NotFound where there is no such device or group."""
+        """Add the memberships, and return those that are new, each once, in the order given. Raises NotFound if there
+        is no such device or group."""
+        wanted = list(dict.fromkeys(memberships))
+        existing = self.existing(wanted)
+        new = [each for each in wanted if each not in existing]
+        for id in self.devices.missing(each.device_id for each in new):
+            raise not_found(Device, id)
+        for id in self.groups.missing(each.group_id for each in new):
+            raise not_found(Group, id)
+        if new:
+            self._insert(new)
+            self.changes.add("memberships added", map(_pair, new))
+        return new
+
+    def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
+        """Remove the memberships, and return those that existed, each once, in the order given."""
+        wanted = list(dict.fromkeys(memberships))
+        existing = self.existing(wanted)
+        if removed := [each for each in wanted if each in existing]:
+            self._delete(removed)
+            self.changes.add("memberships deleted", map(_pair, removed))
+        return removed
 
     @abstractmethod
-    def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
-        """Remove the memberships, and return those that were there, each once, in the order given."""
+    def _insert(self, memberships: Sequence[Membership]) -> None:
+        """Add these memberships, which are new, and whose devices and groups exist."""
+
+    @abstractmethod
+    def _delete(self, memberships: Sequence[Membership]) -> None:
+        """Remove these memberships, which exist."""
+
+
+def _pair(membership: Membership) -> str:
+    return f"{membership.device_id}/{membership.group_id}"
 
 
 class Transaction(Protocol):
-    """What an op gets: the tables as they are when it runs."""
+    """What a change gets: the tables as they are when it runs."""
 
     @property
     def devices(self) -> Writer[Device, DeviceFilter]: ...
@@ -239,15 +316,15 @@ class Transaction(Protocol):
     def memberships(self) -> MembershipWriter: ...
 
     @property
-    def record(self) -> Record:
-        """What the op has changed so far."""
+    def changes(self) -> ChangeSet:
+        """What the change did so far."""
 
 
 class Store(ABC):
-    """Where a registry is kept. Safe to share between threads; several stores, also of several processes, may be open
-    on the same data. Close it when done; `with` does.
+    """The place of a registry. It is safe to share between threads; several stores, also of several processes, may be
+    open on the same data. Close it when done; `with` does.
 
-    Each call of a table to read answers from one state, which is durable then. It raises StoreUnavailable where none
+    Each call of a table to read answers from one snapshot, which is durable then. It raises StoreUnavailable if none
     can be had. Each change that was kept has a line in the log. observer: who is told what happens.
     """
 
@@ -268,18 +345,18 @@ class Store(ABC):
     def memberships(self) -> MembershipReader:
         """What device is in what group."""
 
-    def write(self, op: Callable[[Transaction], T]) -> T:
-        """Run op, keep what it changed, and return what it returned once that is durable.
+    def write(self, change: Callable[[Transaction], T]) -> T:
+        """Run the change in a transaction, keep what it did, and return what it returned once that is durable.
 
-        All of the op's changes are kept, or none. What op raises is raised here, and none of its changes is kept. Ops
-        run one after another, each on the state that the one before it left. Raises StoreUnavailable where the change
-        cannot be kept.
+        All that the change did is kept, or nothing. What it raises is raised here, and then nothing is kept. Changes
+        run one after another, each on what the one before it left. Raises StoreUnavailable if the change cannot be
+        kept.
         """
-        done: dict[str, list[str]] = {}
+        done = ChangeSet()
 
-        def recorded(to: Transaction) -> T:
-            result = op(to)
-            done.update(to.record)
+        def recorded(tx: Transaction) -> T:
+            result = change(tx)
+            done.update(tx.changes)
             return result
 
         try:
@@ -288,12 +365,13 @@ class Store(ABC):
             self.observer.refused()
             raise
         if done:  # in the thread of the caller, whose request it belongs to
-            log.info("%s", "; ".join(f"{what}: {_shown(ids)}" for what, ids in done.items()), extra={"changes": done})
+            log.info("%s", done, extra={"changes": dict(done)})
         return result
 
     @abstractmethod
-    def _write(self, op: Callable[[Transaction], T]) -> T:
-        """As `write`, without a word to the log or to the observer but of the commit."""
+    def _write(self, change: Callable[[Transaction], T]) -> T:
+        """As `write`; the observer is told of the commit and of nothing else. A change whose change set stays empty is
+        not committed."""
 
     @abstractmethod
     def size(self) -> Size:

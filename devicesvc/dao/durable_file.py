@@ -19,54 +19,54 @@ Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they
 
 
 class Version:
-    """One version of a file, kept open: for as long as it is, no other file can get its inode."""
+    """One version of a file. It is kept open: as long as it is open, no other file can get its inode."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.stamp = _stamp(os.fstat(file.fileno()))
 
 
-class Watch:
-    """A file, and the version of it that was seen last."""
+class VersionTracker:
+    """Knows whether a file is still the version that was read last."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._seen: Version | None = None
-        self._before: list[Version] = []
-        self._coming: Stamp | None = None
+        self._read: Version | None = None
+        self._old: list[Version] = []
+        self._publishing: Stamp | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the version seen last; 0 where there is none."""
-        return self._seen.stamp[2] if self._seen else 0
+        """Bytes of the version that was read last; 0 if there is none."""
+        return self._read.stamp[2] if self._read else 0
 
     def is_current(self) -> bool:
-        """Whether the file is the version seen last, or the one that is about to be."""
+        """Whether the file is the version that was read last, or the one that is being published."""
         try:
             now = _stamp(os.stat(self._path))
         except OSError:
-            return self._seen is None
-        return (self._seen is not None and now == self._seen.stamp) or now == self._coming
+            return self._read is None
+        return (self._read is not None and now == self._read.stamp) or now == self._publishing
 
-    def see(self, version: Version | None) -> None:
-        """This is the version now; None where there is no file. Those before stay open until `let_go`."""
-        if self._seen:
-            self._before.append(self._seen)
-        self._seen = version
+    def mark_read(self, version: Version | None) -> None:
+        """This version was read last; None: there is no file. The versions before it stay open until `close_old`."""
+        if self._read:
+            self._old.append(self._read)
+        self._read = version
 
-    def let_go(self) -> None:
-        """Close the versions before: to free their blocks takes a file system a while, so nobody should wait for it."""
-        while self._before:
-            self._before.pop().file.close()
+    def close_old(self) -> None:
+        """Close the versions before: a file system takes a while to free their blocks, so nobody should wait for it."""
+        while self._old:
+            self._old.pop().file.close()
 
     @contextmanager
-    def expect(self, version: Version) -> Iterator[None]:
-        """While this version is put in its place, the one seen last counts as current: readers need not wait."""
-        self._coming = version.stamp
+    def publishing(self, version: Version) -> Iterator[None]:
+        """While this version is put in its place, it counts as current, so that readers need not wait."""
+        self._publishing = version.stamp
         try:
             yield
         finally:
-            self._coming = None
+            self._publishing = None
 
 
 def _stamp(stat: os.stat_result) -> Stamp:
@@ -101,7 +101,7 @@ def publish(versions: Collection[Path]) -> None:
         for path in versions:
             _temporary(path).replace(path)
             renamed += 1
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         sweep(versions)
         if renamed:
@@ -110,10 +110,10 @@ def publish(versions: Collection[Path]) -> None:
         raise StoreUnavailable(_refusal(versions, error)) from error
 
 
-def settle(path: Path, version: Version) -> None:
-    """Make durable what somebody else has put there, who may not have. Raises OSError."""
-    _sync_file(version.file)
-    _sync_folder(path.parent)
+def make_durable(path: Path, version: Version) -> None:
+    """Sync a version that somebody else has put there, perhaps without a sync. Raises OSError."""
+    sync_file(version.file)
+    sync_folder(path.parent)
 
 
 def sweep(files: Collection[Path]) -> None:
@@ -137,19 +137,21 @@ def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     with open(handle, "wb", buffering=0) as file:
-        with suppress(FileNotFoundError):
-            _be_like(path.stat(), handle)
+        copy_mode_and_owner(path, handle)
         for piece in pieces:
             left = memoryview(piece)
             while left:
                 left = left[file.write(left) :]
-        _sync_file(file)
+        sync_file(file)
     return Version(temporary.open("rb"))  # a file open for writing would keep its disk from becoming read-only
 
 
-def _be_like(old: os.stat_result, handle: int) -> None:
-    """Give a new file the mode and owner of the old one."""
-    new = os.fstat(handle)
+def copy_mode_and_owner(path: Path, handle: int) -> None:
+    """Give an open file the mode and owner of the file at path, if there is one. Raises OSError."""
+    try:
+        old, new = path.stat(), os.fstat(handle)
+    except FileNotFoundError:
+        return
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         with suppress(PermissionError):  # only root may give a file away
             os.fchown(handle, old.st_uid, old.st_gid)
@@ -157,11 +159,13 @@ def _be_like(old: os.stat_result, handle: int) -> None:
         os.fchmod(handle, old.st_mode & 0o7777)
 
 
-def _sync_file(file: BinaryIO | FileIO) -> None:
+def sync_file(file: BinaryIO | FileIO) -> None:
+    """Make what was written to a file durable. Raises OSError."""
     os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -171,8 +175,8 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, patience: float) -> Iterator[None]:
-    """Hold a file against every other process that asks: flock on a file of its own beside it, for the file itself is
-    replaced again and again. Raises StoreUnavailable when it cannot be had within `patience` seconds."""
+    """Lock a file against every other process that asks. The lock is on a second file beside it, because the file
+    itself is replaced again and again. Raises StoreUnavailable if the lock cannot be had within `patience` seconds."""
     lock = path.with_name(f".{path.name}.lock")
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -180,7 +184,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
         raise StoreUnavailable(f"{path} cannot be written: {lock}: {error.strerror}.") from error
     try:
         end = time.monotonic() + patience
-        while not _try_lock(handle):
+        while not try_lock(handle):
             if time.monotonic() > end:
                 raise StoreUnavailable(f"{path} is busy: another process has held {lock} for {patience:g} seconds.")
             time.sleep(0.001)
@@ -189,7 +193,9 @@ def locked(path: Path, patience: float) -> Iterator[None]:
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def try_lock(handle: int) -> bool:
+    """Lock an open file (flock), and return whether it could be had. The lock ends when the file is closed, so also
+    when the process dies."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from devicesvc import create_app, tokens
+from devicesvc import tokens
+from devicesvc.app import create_app
 from devicesvc.errors import StoreUnavailable
 
 

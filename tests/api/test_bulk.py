@@ -2,7 +2,7 @@
 
 import pytest
 
-from devicesvc.api import csv_body, reading
+from devicesvc.api import csv_body, request_body
 from devicesvc.api.examples import ADD
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
@@ -90,7 +90,7 @@ class TestExport:
 
     def test_it_is_whole_however_many_there_are(self, client):
         many = [device(f"{number:04}") for number in range(1500)]
-        client.application.extensions["devicesvc.store"].write(lambda to: [to.devices.add(each) for each in many])
+        client.application.extensions["devicesvc.store"].write(lambda tx: [tx.devices.add(each) for each in many])
         assert self.export(client, sn="s") == content(many)
 
     @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ class TestImport:
 
     def test_what_was_exported_is_imported_with_no_difference(self, client):
         for each in HARD.values():
-            client.application.extensions["devicesvc.store"].write(lambda to, each=each: to.devices.put(each))
+            client.application.extensions["devicesvc.store"].write(lambda tx, each=each: tx.devices.put(each))
         exported = client.get("/v1/devices", headers={"Accept": "text/csv"}).data
         again = self.load(client, exported)
-        assert again.json["data"] == {"added": [], "changed": [], "left": ids(client.get("/v1/devices"))}
+        assert again.json["data"] == {"added": [], "changed": [], "unchanged": ids(client.get("/v1/devices"))}
         before = client.get("/v1/devices").json
         client.delete("/v1/devices", json={"ids": ids(client.get("/v1/devices"))})
         assert self.load(client, exported).json["data"]["added"] == [each["id"] for each in before["data"]]
@@ -132,17 +132,17 @@ class TestImport:
 
     def test_it_adds_changes_and_leaves(self, client):
         file = content([device("new", name="设备"), BY_ID[0].merge({"name": "x"}), BY_ID[1]])
-        done = {"added": ["new"], "changed": [ONE], "left": [TWO]}
+        done = {"added": ["new"], "changed": [ONE], "unchanged": [TWO]}
         dry = self.load(client, file, dry_run="true")
         assert dry.json["data"] == done
-        assert dry.json["message"] == "devices that would be added: 1, changed: 1, left: 1"
+        assert dry.json["message"] == "devices that would be added: 1, changed: 1, unchanged: 1"
         assert client.get("/v1/devices").json["total"] == 5
         wet = self.load(client, file)
         assert wet.json["data"] == done
-        assert wet.json["message"] == "devices added: 1, changed: 1, left: 1"
+        assert wet.json["message"] == "devices added: 1, changed: 1, unchanged: 1"
         assert client.get("/v1/devices").json["total"] == 6
         assert client.get(f"/v1/devices/{ONE}").json["data"]["name"] == "x"
-        assert self.load(client, file).json["data"] == {"added": [], "changed": [], "left": ["new", ONE, TWO]}
+        assert self.load(client, file).json["data"] == {"added": [], "changed": [], "unchanged": ["new", ONE, TWO]}
 
     def test_a_device_keeps_its_memberships(self, client):
         client.put("/v1/groups/a", json={"name": "a"})
@@ -185,7 +185,7 @@ class TestImport:
     def test_it_has_a_limit_of_its_own(self, client, monkeypatch):
         nics = tuple(Nic("设" * 32, f"00:00:00:00:00:{number:02x}", "10.0.0.1") for number in range(16))
         large = content([device(str(number), nic=nics) for number in range(4500)])
-        assert len(large) > reading.MAX_BODY
+        assert len(large) > request_body.MAX_BODY
         assert self.load(client, large).json["data"]["added"] == [str(number) for number in range(4500)]
         row = content([device("x")])
         monkeypatch.setattr(csv_body, "MAX_BODY", len(row))

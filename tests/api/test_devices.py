@@ -110,7 +110,7 @@ class TestPost:
     @pytest.mark.parametrize("case", HARD)
     def test_hard_data_goes_in_and_comes_out(self, client, case):
         hard = client.application.extensions["devicesvc.store"].write(
-            lambda to: to.devices.add(HARD[case]) or HARD[case]
+            lambda tx: tx.devices.add(HARD[case]) or HARD[case]
         )
         given = client.get(f"/v1/devices/{hard.id}").json["data"]
         id = client.post("/v1/devices", json={k: v for k, v in given.items() if k != "id"}).json["data"]
@@ -121,7 +121,7 @@ class TestPost:
         [
             ({"name": ""}, {"name": "must be 1 to 64 characters with no control character, not ''"}),
             ({"name": None}, {"name": "may not be null"}),
-            ({"id": "1"}, {"id": "is no field of this object"}),
+            ({"id": "1"}, {"id": "is not a field of this object"}),
             ({"hardware": {"model": "x"}}, {"hardware.sn": "is required"}),
             ({"hardware": "x"}, {"hardware": "must be a JSON object"}),
             ({"nic": {}}, {"nic": "must be a list"}),
@@ -133,7 +133,7 @@ class TestPost:
             ),
             (
                 {"software": {**NEW["software"], "last update": "2023-08-06 20:00:00"}},
-                {"software.last update": "is no field of this object"},
+                {"software.last update": "is not a field of this object"},
             ),
         ],
     )

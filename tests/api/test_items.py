@@ -175,8 +175,8 @@ class TestETag:
         assert client.put(path, json=first.json["data"]).headers["ETag"] == first.headers["ETag"]
 
     def test_it_is_the_same_after_a_restart(self, client, store_url, path):
-        from devicesvc import create_app
-        from devicesvc.dao import open_store
+        from devicesvc.app import create_app
+        from devicesvc.dao.urls import open_store
 
         with open_store(store_url) as again:
             assert create_app(store=again).test_client().get(path).headers["ETag"] == client.get(path).headers["ETag"]

@@ -15,16 +15,16 @@ COUNT = 7
 def client(client):
     """A registry of some devices, all of them in all of as many groups, beside the samples."""
 
-    def op(to):
-        to.devices.remove([each.id for each in to.devices.list()])
+    def change(tx):
+        tx.devices.remove([each.id for each in tx.devices.list()])
         for number in range(COUNT):
-            to.devices.add(device(f"d{number}", name=f"设{number % 2}", hardware_sn=f"{COUNT - number}"))
-            to.groups.add(Group(f"g{number}", f"name {COUNT - number}"))
-        to.memberships.add([Membership(f"d{one}", f"g{two}") for one in range(COUNT) for two in range(COUNT)])
-        to.devices.add(device("other"))
-        to.groups.add(Group("other", "other"))
+            tx.devices.add(device(f"d{number}", name=f"设{number % 2}", hardware_sn=f"{COUNT - number}"))
+            tx.groups.add(Group(f"g{number}", f"name {COUNT - number}"))
+        tx.memberships.add([Membership(f"d{one}", f"g{two}") for one in range(COUNT) for two in range(COUNT)])
+        tx.devices.add(device("other"))
+        tx.groups.add(Group("other", "other"))
 
-    client.application.extensions["devicesvc.store"].write(op)
+    client.application.extensions["devicesvc.store"].write(change)
     return client
 
 
@@ -75,12 +75,12 @@ def test_equal_ones_come_by_ascending_id_in_both_directions(client):
 def test_devices_sort_by_every_field_of_one_value(client, sort):
     part = {"sn": "hardware", "model": "hardware", "version": "software", "last_update": "software"}.get(sort)
 
-    def op(to):
+    def change(tx):
         for number in range(COUNT):
             value = f"200{number * 3 % COUNT}-01-01 00:00:00"
-            to.devices.update(f"d{number}", {part: {sort: value}} if part else {sort: value})
+            tx.devices.update(f"d{number}", {part: {sort: value}} if part else {sort: value})
 
-    client.application.extensions["devicesvc.store"].write(op)
+    client.application.extensions["devicesvc.store"].write(change)
     order = ["d0", "d5", "d3", "d1", "d6", "d4", "d2"]
     assert walk(client, "/v1/devices", sort=sort, limit=3) == [*order, "other"]
     assert walk(client, "/v1/groups/g0/devices", sort=sort) == order
@@ -169,11 +169,11 @@ def test_422_for_a_wrong_value_in_the_body(client, path, name, value):
 
 
 def test_at_most_a_thousand_come_in_one_answer(client):
-    def op(to):
+    def change(tx):
         for number in range(1001):
-            to.devices.add(device(f"{number:04}"))
+            tx.devices.add(device(f"{number:04}"))
 
-    client.application.extensions["devicesvc.store"].write(op)
+    client.application.extensions["devicesvc.store"].write(change)
     answer = client.get("/v1/devices")
     assert len(ids(answer)) == 1000
     assert answer.json["total"] == 1001 + COUNT + 1

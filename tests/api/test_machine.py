@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from tests.hard_data import content
 from tests.strategies import WALKS, devices, groups, ids, names, text
 
@@ -183,7 +183,7 @@ class Machine(RuleBasedStateMachine):
         assert done == {
             "added": [each["id"] for each in given if each["id"] not in have],
             "changed": [each["id"] for each in given if each["id"] in have and have[each["id"]] != each],
-            "left": [each["id"] for each in given if have.get(each["id"]) == each],
+            "unchanged": [each["id"] for each in given if have.get(each["id"]) == each],
         }
         if not dry_run:
             have.update({each["id"]: each for each in given})

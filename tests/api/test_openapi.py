@@ -187,20 +187,20 @@ def test_the_example_of_each_call_works_when_sent(app, document):
     assert tried >= 34
 
 
-def prepare(to):
-    to.devices.remove([device.id for device in to.devices.list()])
-    to.groups.remove([group.id for group in to.groups.list()])
+def prepare(tx):
+    tx.devices.remove([device.id for device in tx.devices.list()])
+    tx.groups.remove([group.id for group in tx.groups.list()])
     for device in DEVICES:
-        to.devices.add(device)
-    to.groups.add(Group(**examples.GROUP))
-    to.memberships.add([Membership(examples.ID, examples.GROUP["id"])])
+        tx.devices.add(device)
+    tx.groups.add(Group(**examples.GROUP))
+    tx.memberships.add([Membership(examples.ID, examples.GROUP["id"])])
 
 
 @pytest.mark.parametrize("case", HARD)
 def test_schema_and_answer_agree(client, document, case):
     """Answers are written from the dataclasses, past the schemas: here both must say the same."""
     hard = HARD[case]
-    client.application.extensions["devicesvc.store"].write(lambda to: to.devices.add(hard))
+    client.application.extensions["devicesvc.store"].write(lambda tx: tx.devices.add(hard))
     listed, one = client.get("/v1/devices"), client.get(f"/v1/devices/{hard.id}")
     check(document, "/v1/devices", "get", listed)
     check(document, "/v1/devices/{id}", "get", one)

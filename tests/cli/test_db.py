@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from devicesvc import cli, migrations
+from devicesvc.dao.urls import parse
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN
 
@@ -67,8 +68,8 @@ def test_a_csv_store_has_no_tables(db, tmp_path, command, store):
             "postgresql+psycopg://me:secret@127.0.0.1:1/name",
             "Error: postgresql+psycopg://me:***@127.0.0.1:1/name cannot ",
         ),
-        ("x://y", "Error: A database is sqlite:/// or postgresql+psycopg://, not x.\n"),
-        ("postgresql://h/d", "Error: A database is sqlite:/// or postgresql+psycopg://, not postgresql.\n"),
+        ("x://y", "Error: 'x://y' names no store: give"),
+        ("postgresql://h/d", "Error: 'postgresql://h/d' names no store: give"),
     ],
 )
 def test_what_cannot_be_upgraded_is_said_in_one_sentence(db, store, words):
@@ -107,7 +108,7 @@ class TestServe:
         assert opened == [SQLITE, "0001", DEVICES, "closed"]
 
     def test_a_postgresql_database_that_nobody_has_upgraded_is_refused(self, refused, postgres_url):
-        shown = migrations.shown(postgres_url)
+        shown = parse(postgres_url).redacted
         assert refused(postgres_url) == f"Error: {shown} is not up to date: first run  devicesvc db upgrade {shown}"
         assert migrations.current(postgres_url) is None
 

@@ -13,10 +13,10 @@ import requests
 from click.testing import CliRunner
 
 from devicesvc.cli import main
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
-from tests.dao.test_csv_format import file, row
+from tests.csv_codec.test_formats import file, row
 from tests.hard_data import content, device
 
 

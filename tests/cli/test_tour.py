@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from devicesvc import tokens
 from devicesvc.cli import main
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
 from devicesvc.tour import DOOMED
@@ -46,7 +46,7 @@ def add_groups(store):
     """Put the doomed devices into groups."""
     groups = Group("a", "屋顶"), Group("b", '"B", really')
     members = [Membership(id, group.id) for id in DOOMED for group in groups][1:]
-    store.write(lambda to: ([to.groups.add(group) for group in groups], to.memberships.add(members)))
+    store.write(lambda tx: ([tx.groups.add(group) for group in groups], tx.memberships.add(members)))
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_it_names_what_differs_and_leaves_all_as_it_was(spoiled, registry, spoil
 def test_it_finds_a_change_that_is_forgotten(spoiled, registry):
     def forget(request, response):
         if request.method == "PUT" and request.path == "/v1/devices" and response.status_code == 200:
-            registry.write(lambda to: to.devices.update(response.json["data"]["id"], {"name": "test-name"}))
+            registry.write(lambda tx: tx.devices.update(response.json["data"]["id"], {"name": "test-name"}))
 
     with spoiled(forget) as url:
         ended = tour(url)
@@ -266,11 +266,11 @@ def test_it_finds_a_change_that_is_forgotten(spoiled, registry):
 
 
 def test_a_device_that_came_after_it_looked_is_left_alone(spoiled, registry):
-    registry.write(lambda to: to.devices.remove([DOOMED[1]]))
+    registry.write(lambda tx: tx.devices.remove([DOOMED[1]]))
 
     def come(request, response):
         if request.path == f"/v1/devices/{DOOMED[1]}" and response.status_code == 404:
-            registry.write(lambda to: to.devices.put(DEVICES[3]))
+            registry.write(lambda tx: tx.devices.put(DEVICES[3]))
 
     assert DEVICES[3].id == DOOMED[1]
     with spoiled(come) as url:
@@ -284,7 +284,7 @@ def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, regis
 
     def be_away(request, response):
         if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}" and next(away, False):
-            registry.write(lambda to: to.devices.remove([DOOMED[0]]))
+            registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
             return Response("<p>", 502, mimetype="text/html")
         return None
 
@@ -299,7 +299,7 @@ def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, 
 
     def fail(request, response):
         if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}":
-            registry.write(lambda to: to.devices.remove([DOOMED[0]]))
+            registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
             return Response("<p>", 502, mimetype="text/html")
         return None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
 
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from devicesvc.api.examples import ADD as NEW
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
 from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.sample import DEVICES
@@ -25,7 +25,7 @@ def by_id(devices):
 
 
 def add(device):
-    return lambda to: to.devices.add(device)
+    return lambda tx: tx.devices.add(device)
 
 
 def test_a_new_store_holds_the_devices_it_is_given(store):
@@ -33,7 +33,7 @@ def test_a_new_store_holds_the_devices_it_is_given(store):
 
 
 def test_a_store_that_is_there_already_is_left_alone(store, store_url):
-    store.write(lambda to: to.devices.remove([FIRST.id]))
+    store.write(lambda tx: tx.devices.remove([FIRST.id]))
     with open_store(store_url, DEVICES) as again:
         assert FIRST.id not in ids(again.devices.list())
 
@@ -49,7 +49,7 @@ def test_get_of_any_other_string_says_that_there_is_none(store, id):
 
 
 def test_list_is_ordered_by_code_point(store):
-    store.write(lambda to: to.devices.remove(ids(DEVICES)))
+    store.write(lambda tx: tx.devices.remove(ids(DEVICES)))
     for id in ["b", "a", "B", "Z.1", "Z-1", "9", "10", "a_"]:
         store.write(add(device(id)))
     assert ids(store.devices.list()) == ["10", "9", "B", "Z-1", "Z.1", "a", "a_", "b"]
@@ -104,12 +104,12 @@ def test_hard_data_comes_back_as_it_was_given_also_after_a_restart(store, store_
 def test_a_model_is_found_by_part_in_any_case(store, model, found):
     models = ["Straße 1", "STRASSE 2", "Σίσυφος", "распбери", "树莓派 4", "100%_x\\y", "a/b"]
 
-    def op(to):
-        to.devices.remove(ids(DEVICES))
+    def change(tx):
+        tx.devices.remove(ids(DEVICES))
         for number, each in enumerate(models):
-            to.devices.add(device(str(number), hardware_model=each))
+            tx.devices.add(device(str(number), hardware_model=each))
 
-    store.write(op)
+    store.write(change)
     assert {each.hardware.model for each in store.devices.list(DeviceFilter(model=model))} == found
 
 
@@ -121,7 +121,7 @@ def test_text_that_no_store_can_hold_finds_nothing(store, text):
     assert store.groups.list(GroupFilter(name=text, device_ids=frozenset([text]))) == []
     assert store.devices.find(text) is store.groups.find(text) is None
     assert store.devices.missing([text, FIRST.id]) == [text]
-    assert store.write(lambda to: (to.devices.remove([text]), to.groups.remove([text]))) == ([], [])
+    assert store.write(lambda tx: (tx.devices.remove([text]), tx.groups.remove([text]))) == ([], [])
 
 
 def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
@@ -132,62 +132,62 @@ def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
 
 def test_create_makes_an_id_of_ten_digits_the_first_not_zero(store, monkeypatch):
     monkeypatch.setattr(secrets, "randbelow", lambda limit: 0)
-    assert store.write(lambda to: to.devices.create(NEW)).id == "1000000000"
+    assert store.write(lambda tx: tx.devices.create(NEW)).id == "1000000000"
     monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
-    assert store.write(lambda to: to.devices.create(NEW)).id == "9999999999"
+    assert store.write(lambda tx: tx.devices.create(NEW)).id == "9999999999"
     assert store.devices.get("9999999999").name == NEW["name"]
 
 
 def test_create_never_takes_an_id_that_is_taken(store, monkeypatch):
     drawn = [int(FIRST.id) - 10**9, int(FIRST.id) - 10**9, 5]
     monkeypatch.setattr(secrets, "randbelow", lambda limit: drawn.pop(0))
-    assert store.write(lambda to: to.devices.create(NEW)).id == "1000000005"
+    assert store.write(lambda tx: tx.devices.create(NEW)).id == "1000000005"
     assert store.devices.get(FIRST.id) == FIRST
 
 
 def test_create_of_an_invalid_device_changes_nothing(store):
     bad = {**NEW, "name": ""}
     with pytest.raises(Invalid, match="name must be"):
-        store.write(lambda to: to.devices.create(bad))
+        store.write(lambda tx: tx.devices.create(bad))
     assert store.devices.list() == by_id(DEVICES)
 
 
 def test_replace_puts_the_new_device_in_the_place_of_the_old(store):
-    store.write(lambda to: to.devices.replace(device(FIRST.id)))
+    store.write(lambda tx: tx.devices.replace(device(FIRST.id)))
     assert store.devices.list() == by_id([device(FIRST.id), *DEVICES[1:]])
 
 
 def test_replace_of_an_unknown_device_says_so_and_adds_none(store):
     with pytest.raises(NotFound):
-        store.write(lambda to: to.devices.replace(device("new")))
+        store.write(lambda tx: tx.devices.replace(device("new")))
     assert store.devices.list() == by_id(DEVICES)
 
 
 def test_put_adds_what_is_new_and_replaces_what_is_there(store):
-    assert store.write(lambda to: to.devices.put(device("new"))) is True
-    assert store.write(lambda to: to.devices.put(device("new", name="again"))) is False
+    assert store.write(lambda tx: tx.devices.put(device("new"))) is True
+    assert store.write(lambda tx: tx.devices.put(device("new", name="again"))) is False
     assert store.devices.list() == by_id([*DEVICES, device("new", name="again")])
 
 
 def test_put_many_adds_what_is_new_replaces_what_differs_and_leaves_the_rest(store):
     many = [device(str(number), nic=HARD["sixteen network interfaces"].nic) for number in range(1200)]
     changed = SECOND.merge({"name": "x", "nic": []})
-    store.write(lambda to: to.devices.put_many([*many, FIRST, changed]))
+    store.write(lambda tx: tx.devices.put_many([*many, FIRST, changed]))
     assert store.devices.list() == by_id([*many, FIRST, changed, *DEVICES[2:]])
-    store.write(lambda to: to.devices.put_many([many[7].merge({"nic": []})]))
+    store.write(lambda tx: tx.devices.put_many([many[7].merge({"nic": []})]))
     assert store.devices.get("7").nic == ()
 
 
 def test_update_changes_what_is_given_and_returns_the_whole(store):
-    changed = store.write(lambda to: to.devices.update(FIRST.id, {"software": {"version": "9"}}))
+    changed = store.write(lambda tx: tx.devices.update(FIRST.id, {"software": {"version": "9"}}))
     assert changed == FIRST.merge({"software": {"version": "9"}})
     assert store.devices.get(FIRST.id) == changed
 
 
 def test_remove_answers_with_what_it_really_removed_in_the_order_given(store):
     wanted = [SECOND.id, "1234567890 ", FIRST.id, SECOND.id]
-    assert store.write(lambda to: to.devices.remove(wanted)) == [SECOND.id, FIRST.id]
-    assert store.write(lambda to: to.devices.remove(wanted)) == []
+    assert store.write(lambda tx: tx.devices.remove(wanted)) == [SECOND.id, FIRST.id]
+    assert store.write(lambda tx: tx.devices.remove(wanted)) == []
     assert store.devices.list() == by_id(DEVICES[2:])
 
 
@@ -196,7 +196,7 @@ class TestMany:
 
     @pytest.fixture
     def store(self, store):
-        store.write(lambda to: to.devices.put_many(MANY))
+        store.write(lambda tx: tx.devices.put_many(MANY))
         return store
 
     def test_a_list_has_each_with_its_network_interfaces(self, store):
@@ -215,32 +215,32 @@ class TestMany:
 
     def test_put_many_changes_each(self, store):
         changed = [each.merge({"name": "x", "nic": [{"type": "x", "mac": NIC.mac, "ipv4": NIC.ipv4}]}) for each in MANY]
-        store.write(lambda to: to.devices.put_many(changed))
+        store.write(lambda tx: tx.devices.put_many(changed))
         assert store.devices.list() == by_id([*DEVICES, *changed])
 
     def test_remove_removes_each_and_names_it(self, store):
-        assert store.write(lambda to: to.devices.remove(ids(MANY))) == ids(MANY)
+        assert store.write(lambda tx: tx.devices.remove(ids(MANY))) == ids(MANY)
         assert store.devices.list() == by_id(DEVICES)
 
 
 def test_an_op_reads_its_own_changes(store):
-    def op(to):
-        to.devices.add(device("new"))
-        return ids(to.devices.list()), to.devices.get("new").id
+    def change(tx):
+        tx.devices.add(device("new"))
+        return ids(tx.devices.list()), tx.devices.get("new").id
 
-    assert store.write(op) == ([*ids(store.devices.list())[:-1], "new"], "new")
+    assert store.write(change) == ([*ids(store.devices.list())[:-1], "new"], "new")
 
 
 def test_nothing_of_an_op_that_raises_is_kept(store, store_url):
-    def op(to):
-        to.devices.remove([FIRST.id])
-        to.devices.add(device("new"))
-        to.devices.replace(device(SECOND.id))
+    def change(tx):
+        tx.devices.remove([FIRST.id])
+        tx.devices.add(device("new"))
+        tx.devices.replace(device(SECOND.id))
         raise Conflict("no")
 
     before = store.devices.list()
     with pytest.raises(Conflict, match="no"):
-        store.write(op)
+        store.write(change)
     assert store.devices.list() == before
     with open_store(store_url) as again:
         assert again.devices.list() == before
@@ -274,10 +274,10 @@ def test_threads_that_write_at_once_lose_nothing(store, store_url):
 def test_a_counter_that_many_threads_raise_loses_no_step(store):
     """Each op is judged on the state that the one before it left."""
 
-    def step(to):
-        to.devices.update(PLAIN.id, {"name": str(int(to.devices.get(PLAIN.id).name) + 1)})
+    def step(tx):
+        tx.devices.update(PLAIN.id, {"name": str(int(tx.devices.get(PLAIN.id).name) + 1)})
 
-    store.write(lambda to: to.devices.update(PLAIN.id, {"name": "0"}))
+    store.write(lambda tx: tx.devices.update(PLAIN.id, {"name": "0"}))
     threads = [threading.Thread(target=lambda: [store.write(step) for _ in range(5)]) for _ in range(8)]
     for thread in threads:
         thread.start()

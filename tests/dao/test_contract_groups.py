@@ -2,7 +2,7 @@
 
 import pytest
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, NotFound
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership
 from devicesvc.sample import DEVICES
@@ -16,12 +16,12 @@ A, B = Group("a", "alpha", "the first"), Group("b", "beta")
 def store(store):
     """A store with two groups: one and two are in a, two is in b."""
 
-    def op(to):
-        to.groups.add(A)
-        to.groups.add(B)
-        to.memberships.add([Membership(ONE, "a"), Membership(TWO, "a"), Membership(TWO, "b")])
+    def change(tx):
+        tx.groups.add(A)
+        tx.groups.add(B)
+        tx.memberships.add([Membership(ONE, "a"), Membership(TWO, "a"), Membership(TWO, "b")])
 
-    store.write(op)
+    store.write(change)
     return store
 
 
@@ -63,53 +63,53 @@ class TestGroups:
     @pytest.mark.parametrize("case", HARD_GROUPS)
     def test_hard_data_comes_back_as_it_was_given_also_after_a_restart(self, store, store_url, case):
         hard = HARD_GROUPS[case]
-        store.write(lambda to: to.groups.add(hard))
+        store.write(lambda tx: tx.groups.add(hard))
         assert store.groups.get(hard.id) == hard
         with open_store(store_url) as again:
             assert everything(again) == everything(store)
 
     def test_a_name_that_is_taken_is_refused_with_the_id_of_its_holder(self, store):
         before = everything(store)
-        for op in (
-            lambda to: to.groups.add(Group("c", "alpha")),
-            lambda to: to.groups.create({"name": "alpha"}),
-            lambda to: to.groups.replace(Group("b", "alpha")),
-            lambda to: to.groups.update("b", {"name": "alpha"}),
-            lambda to: to.groups.put(Group("c", "alpha")),
+        for change in (
+            lambda tx: tx.groups.add(Group("c", "alpha")),
+            lambda tx: tx.groups.create({"name": "alpha"}),
+            lambda tx: tx.groups.replace(Group("b", "alpha")),
+            lambda tx: tx.groups.update("b", {"name": "alpha"}),
+            lambda tx: tx.groups.put(Group("c", "alpha")),
         ):
             with pytest.raises(Conflict, match="'alpha' is taken by the group with the id 'a'") as refusal:
-                store.write(op)
+                store.write(change)
             assert list(refusal.value.errors) == ["name"]
         assert everything(store) == before
 
     def test_a_group_may_keep_its_name(self, store):
-        store.write(lambda to: to.groups.replace(Group("a", "alpha", "new")))
+        store.write(lambda tx: tx.groups.replace(Group("a", "alpha", "new")))
         assert store.groups.get("a") == Group("a", "alpha", "new")
 
     def test_a_name_is_free_again_when_its_holder_is_renamed_or_gone_also_within_one_op(self, store):
-        def op(to):
-            to.groups.update("a", {"name": "gamma"})
-            to.groups.remove(["b"])
-            to.groups.add(Group("c", "alpha"))
-            to.groups.add(Group("d", "beta"))
+        def change(tx):
+            tx.groups.update("a", {"name": "gamma"})
+            tx.groups.remove(["b"])
+            tx.groups.add(Group("c", "alpha"))
+            tx.groups.add(Group("d", "beta"))
             with pytest.raises(Conflict, match="'a'"):
-                to.groups.add(Group("e", "gamma"))
+                tx.groups.add(Group("e", "gamma"))
 
-        store.write(op)
+        store.write(change)
         assert [each.name for each in store.groups.list()] == ["gamma", "alpha", "beta"]
 
     def test_an_id_that_is_taken_is_refused(self, store):
         with pytest.raises(Conflict, match="There is a group with the id 'a' already"):
-            store.write(lambda to: to.groups.add(Group("a", "new")))
+            store.write(lambda tx: tx.groups.add(Group("a", "new")))
 
     def test_create_makes_an_id(self, store):
-        group = store.write(lambda to: to.groups.create({"name": "new"}))
+        group = store.write(lambda tx: tx.groups.create({"name": "new"}))
         assert len(group.id) == 10
         assert store.groups.get(group.id) == Group(group.id, "new", "")
 
     def test_a_device_and_a_group_may_have_the_same_id(self, store):
-        store.write(lambda to: (to.groups.add(Group(ONE, "one")), to.memberships.add([Membership(ONE, ONE)])))
-        assert store.write(lambda to: to.groups.remove([ONE])) == [ONE]
+        store.write(lambda tx: (tx.groups.add(Group(ONE, "one")), tx.memberships.add([Membership(ONE, ONE)])))
+        assert store.write(lambda tx: tx.groups.remove([ONE])) == [ONE]
         assert store.devices.get(ONE).id == ONE
 
 
@@ -126,7 +126,7 @@ class TestMemberships:
 
     def test_add_returns_what_is_new_once_in_the_order_given(self, store):
         wanted = [Membership(TWO, "b"), Membership(THREE, "b"), Membership(ONE, "b"), Membership(THREE, "b")]
-        assert store.write(lambda to: to.memberships.add(wanted)) == [Membership(THREE, "b"), Membership(ONE, "b")]
+        assert store.write(lambda tx: tx.memberships.add(wanted)) == [Membership(THREE, "b"), Membership(ONE, "b")]
         assert store.memberships.list(group_id="b") == [Membership(each, "b") for each in (ONE, TWO, THREE)]
 
     @pytest.mark.parametrize(
@@ -136,68 +136,68 @@ class TestMemberships:
     def test_add_of_an_unknown_device_or_group_says_so_and_changes_nothing(self, store, unknown, words):
         before = everything(store)
         with pytest.raises(NotFound, match=words):
-            store.write(lambda to: to.memberships.add([Membership(THREE, "a"), unknown]))
+            store.write(lambda tx: tx.memberships.add([Membership(THREE, "a"), unknown]))
         assert everything(store) == before
 
     def test_remove_returns_what_was_there(self, store):
         doomed = [Membership(TWO, "b"), Membership(ONE, "b"), Membership("x", "y"), Membership(TWO, "b")]
-        assert store.write(lambda to: to.memberships.remove(doomed)) == [Membership(TWO, "b")]
+        assert store.write(lambda tx: tx.memberships.remove(doomed)) == [Membership(TWO, "b")]
         assert store.memberships.list(group_id="b") == []
 
     @pytest.fixture
     def many(self, store):
         """More memberships in b than a database takes in one statement: their devices are there, they are not."""
         devices = [device(f"{number:04}") for number in range(1250)]
-        store.write(lambda to: to.devices.put_many(devices))
+        store.write(lambda tx: tx.devices.put_many(devices))
         return [Membership(each.id, "b") for each in devices]
 
     def test_add_of_many_adds_each_that_was_not_there_and_returns_it(self, store, many):
-        assert store.write(lambda to: to.memberships.add(many[::2])) == many[::2]
-        assert store.write(lambda to: to.memberships.add(many)) == many[1::2]
+        assert store.write(lambda tx: tx.memberships.add(many[::2])) == many[::2]
+        assert store.write(lambda tx: tx.memberships.add(many)) == many[1::2]
         assert store.memberships.list(group_id="b") == [*many, Membership(TWO, "b")]
 
     def test_add_of_many_that_are_there_already_adds_none(self, store, many):
-        store.write(lambda to: to.memberships.add(many))
-        assert store.write(lambda to: to.memberships.add(many)) == []
+        store.write(lambda tx: tx.memberships.add(many))
+        assert store.write(lambda tx: tx.memberships.add(many)) == []
 
     def test_remove_of_many_removes_each_and_returns_it(self, store, many):
-        store.write(lambda to: to.memberships.add(many))
-        assert store.write(lambda to: to.memberships.remove(many)) == many
+        store.write(lambda tx: tx.memberships.add(many))
+        assert store.write(lambda tx: tx.memberships.remove(many)) == many
         assert store.memberships.list(group_id="b") == [Membership(TWO, "b")]
 
     def test_a_device_takes_its_memberships_along_and_no_group(self, store, store_url):
-        store.write(lambda to: to.devices.remove([TWO]))
+        store.write(lambda tx: tx.devices.remove([TWO]))
         for each in (store, open_store(store_url)):
             with each:
                 assert each.memberships.list() == [Membership(ONE, "a")]
                 assert each.groups.list() == [A, B]
 
     def test_a_group_takes_its_memberships_along_and_no_device(self, store, store_url):
-        store.write(lambda to: to.groups.remove(["a"]))
+        store.write(lambda tx: tx.groups.remove(["a"]))
         for each in (store, open_store(store_url)):
             with each:
                 assert each.memberships.list() == [Membership(TWO, "b")]
                 assert each.devices.list() == sorted(DEVICES, key=lambda each: each.id)
 
     def test_a_device_or_group_that_comes_back_is_in_no_group(self, store, store_url):
-        store.write(lambda to: (to.devices.remove([TWO]), to.groups.remove(["a"])))
-        store.write(lambda to: (to.devices.add(device(TWO)), to.groups.add(A)))
+        store.write(lambda tx: (tx.devices.remove([TWO]), tx.groups.remove(["a"])))
+        store.write(lambda tx: (tx.devices.add(device(TWO)), tx.groups.add(A)))
         for each in (store, open_store(store_url)):
             with each:
                 assert each.memberships.list() == []
 
     def test_it_is_so_also_within_one_op(self, store):
-        def op(to):
-            to.memberships.add([Membership(THREE, "b")])
-            to.devices.remove([TWO, THREE])
-            to.devices.add(device(TWO))
-            return to.memberships.list()
+        def change(tx):
+            tx.memberships.add([Membership(THREE, "b")])
+            tx.devices.remove([TWO, THREE])
+            tx.devices.add(device(TWO))
+            return tx.memberships.list()
 
-        assert store.write(op) == store.memberships.list() == [Membership(ONE, "a")]
+        assert store.write(change) == store.memberships.list() == [Membership(ONE, "a")]
 
     def test_replace_of_a_device_or_group_keeps_its_memberships(self, store):
         before = store.memberships.list()
-        store.write(lambda to: (to.devices.replace(device(TWO)), to.groups.put(Group("a", "new"))))
+        store.write(lambda tx: (tx.devices.replace(device(TWO)), tx.groups.put(Group("a", "new"))))
         assert store.memberships.list() == before
 
     def test_devices_are_found_by_their_groups(self, store):
@@ -211,41 +211,41 @@ class TestMemberships:
         assert found(group_ids=frozenset(["none"])) == []
 
     def test_an_op_finds_devices_by_groups_that_it_has_just_filled(self, store):
-        def op(to):
-            to.devices.add(device("new"))
-            to.groups.add(Group("c", "gamma"))
-            to.memberships.add([Membership("new", "c"), Membership(TWO, "c")])
-            to.memberships.remove([Membership(TWO, "c")])
-            return [each.id for each in to.devices.list(DeviceFilter(group_ids=frozenset("c")))]
+        def change(tx):
+            tx.devices.add(device("new"))
+            tx.groups.add(Group("c", "gamma"))
+            tx.memberships.add([Membership("new", "c"), Membership(TWO, "c")])
+            tx.memberships.remove([Membership(TWO, "c")])
+            return [each.id for each in tx.devices.list(DeviceFilter(group_ids=frozenset("c")))]
 
-        assert store.write(op) == ["new"]
+        assert store.write(change) == ["new"]
 
     def test_nothing_of_an_op_that_raises_is_kept(self, store, store_url):
-        def op(to):
-            to.groups.remove(["a"])
-            to.groups.add(Group("c", "gamma"))
-            to.memberships.add([Membership(THREE, "c")])
+        def change(tx):
+            tx.groups.remove(["a"])
+            tx.groups.add(Group("c", "gamma"))
+            tx.memberships.add([Membership(THREE, "c")])
             raise Conflict("no")
 
         before = everything(store)
         with pytest.raises(Conflict):
-            store.write(op)
+            store.write(change)
         assert everything(store) == before
         with open_store(store_url) as again:
             assert everything(again) == before
 
     def test_two_open_stores_see_each_others_changes(self, store, store_url):
         with open_store(store_url) as other:
-            other.write(lambda to: to.memberships.add([Membership(THREE, "b")]))
+            other.write(lambda tx: tx.memberships.add([Membership(THREE, "b")]))
             assert store.memberships.has(Membership(THREE, "b"))
-            store.write(lambda to: to.groups.remove(["b"]))
+            store.write(lambda tx: tx.groups.remove(["b"]))
             assert everything(other) == everything(store)
             assert other.memberships.list(group_id="b") == []
 
     def test_the_longest_ids_can_be_members(self, store, store_url):
         long = HARD["the longest fields"], HARD_GROUPS["the longest fields"]
         pair = Membership(long[0].id, long[1].id)
-        store.write(lambda to: (to.devices.add(long[0]), to.groups.add(long[1]), to.memberships.add([pair])))
+        store.write(lambda tx: (tx.devices.add(long[0]), tx.groups.add(long[1]), tx.memberships.add([pair])))
         with open_store(store_url) as again:
             assert again.memberships.has(pair)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from devicesvc.dao.base import Place, Window
+from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.model import DeviceFilter, Group, GroupFilter
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
@@ -17,16 +17,16 @@ NAMES = ["", "b", "B", "é", "设", "\U0001f4e1", "a", "", "b", " "]
 def store(store):
     """A store with ten devices of few names and types, each field in an order of its own, and as many groups."""
 
-    def op(to):
-        to.devices.remove([each.id for each in DEVICES])
+    def change(tx):
+        tx.devices.remove([each.id for each in DEVICES])
         for number, name in enumerate(NAMES):
             others = ("status", "hardware_model", "hardware_sn", "software_version")
             values = {field: NAMES[(number + turn) % 10] or "none" for turn, field in enumerate(others, 1)}
             values["software_last_update"] = f"200{number * 3 % 4}-01-01 00:00:00"
-            to.devices.add(device(f"{number * 7 % 10}", name=name or "none", type="ab"[number % 2], **values))
-            to.groups.add(Group(f"g{number * 3 % 10}", f"{name}{number}", description=name))
+            tx.devices.add(device(f"{number * 7 % 10}", name=name or "none", type="ab"[number % 2], **values))
+            tx.groups.add(Group(f"g{number * 3 % 10}", f"{name}{number}", description=name))
 
-    store.write(op)
+    store.write(change)
     return store
 
 
@@ -47,10 +47,10 @@ def walk(table, where, window):
 def test_devices_are_sorted_by_code_point_and_equal_ones_by_ascending_id(store, sort, descending):
     value_of = DeviceFilter.SORTS[sort]
     expected = sorted(store.devices.list(), key=value_of, reverse=descending)
-    assert store.devices.page(DeviceFilter(), Window(sort, descending)).items == expected
+    assert store.devices.page(DeviceFilter(), PageRequest(sort, descending)).items == expected
     ids = [each.id for each in expected]
     for limit in (1, 3, 10, 11):
-        assert walk(store.devices, DeviceFilter(), Window(sort, descending, limit=limit)) == ids
+        assert walk(store.devices, DeviceFilter(), PageRequest(sort, descending, limit=limit)) == ids
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -58,42 +58,42 @@ def test_devices_are_sorted_by_code_point_and_equal_ones_by_ascending_id(store, 
 def test_groups_are_sorted_so_too(store, sort, descending):
     expected = sorted(store.groups.list(), key=GroupFilter.SORTS[sort], reverse=descending)
     ids = [each.id for each in expected]
-    assert walk(store.groups, GroupFilter(), Window(sort, descending, limit=4)) == ids
+    assert walk(store.groups, GroupFilter(), PageRequest(sort, descending, limit=4)) == ids
 
 
 def test_a_filter_narrows_every_page(store):
     expected = [each.id for each in store.devices.list() if each.type == "a"]
-    assert walk(store.devices, DeviceFilter(type="a"), Window(limit=2)) == expected
-    assert walk(store.devices, DeviceFilter(type="a"), Window("id", descending=True, limit=2)) == expected[::-1]
+    assert walk(store.devices, DeviceFilter(type="a"), PageRequest(limit=2)) == expected
+    assert walk(store.devices, DeviceFilter(type="a"), PageRequest("id", descending=True, limit=2)) == expected[::-1]
 
 
 def test_the_total_counts_all_that_fit_and_only_when_asked(store):
-    for after in (None, Place("5", "5"), Place("9", "9")):
-        page = store.devices.page(DeviceFilter(type="a"), Window(after=after, limit=1, count=True))
+    for after in (None, Cursor("5", "5"), Cursor("9", "9")):
+        page = store.devices.page(DeviceFilter(type="a"), PageRequest(after=after, limit=1, count=True))
         assert page.total == 5
-    for window in (Window(limit=1), Window("name"), Window(descending=True)):
+    for window in (PageRequest(limit=1), PageRequest("name"), PageRequest(descending=True)):
         assert store.devices.page(DeviceFilter(), window).total is None
-    assert store.devices.page(DeviceFilter(name="nothing"), Window(count=True)).total == 0
+    assert store.devices.page(DeviceFilter(name="nothing"), PageRequest(count=True)).total == 0
 
 
 def test_the_last_page_has_no_next_also_when_it_is_full(store):
-    assert store.devices.page(DeviceFilter(), Window(limit=10)).next is None
-    assert store.devices.page(DeviceFilter(), Window(limit=9)).next == Place("8", "8")
-    assert store.devices.page(DeviceFilter(name="nothing"), Window(limit=1)).next is None
+    assert store.devices.page(DeviceFilter(), PageRequest(limit=10)).next is None
+    assert store.devices.page(DeviceFilter(), PageRequest(limit=9)).next == Cursor("8", "8")
+    assert store.devices.page(DeviceFilter(name="nothing"), PageRequest(limit=1)).next is None
 
 
 @pytest.mark.parametrize("sort", ["id", "-id", "name", "-name"])
 def test_a_walk_while_others_add_and_delete_neither_repeats_nor_skips_what_was_there_all_along(store, sort):
     chance = random.Random(sort)
-    stay = walk(store.devices, DeviceFilter(), Window(sort.lstrip("-"), sort.startswith("-")))
+    stay = walk(store.devices, DeviceFilter(), PageRequest(sort.lstrip("-"), sort.startswith("-")))
     coming = [f"{number}x" for number in range(40)]
 
-    def disturb(to):
+    def disturb(tx):
         for id in chance.sample(coming, 8):
-            if not to.devices.remove([id]):
-                to.devices.add(device(id, name=chance.choice(NAMES) or "none"))
+            if not tx.devices.remove([id]):
+                tx.devices.add(device(id, name=chance.choice(NAMES) or "none"))
 
-    window, seen = Window(sort.lstrip("-"), sort.startswith("-"), limit=2), []
+    window, seen = PageRequest(sort.lstrip("-"), sort.startswith("-"), limit=2), []
     while True:
         page = store.devices.page(DeviceFilter(), window)
         seen += [each.id for each in page.items]
@@ -106,16 +106,16 @@ def test_a_walk_while_others_add_and_delete_neither_repeats_nor_skips_what_was_t
 
 
 def test_the_place_to_go_on_from_may_be_gone(store):
-    page = store.devices.page(DeviceFilter(), Window(limit=3))
-    store.write(lambda to: to.devices.remove([page.next.id]))
-    after = store.devices.page(DeviceFilter(), Window(limit=3, after=page.next))
+    page = store.devices.page(DeviceFilter(), PageRequest(limit=3))
+    store.write(lambda tx: tx.devices.remove([page.next.id]))
+    after = store.devices.page(DeviceFilter(), PageRequest(limit=3, after=page.next))
     assert [each.id for each in after.items] == ["3", "4", "5"]
 
 
 def test_an_op_pages_over_its_own_changes(store):
-    def op(to):
-        to.devices.add(device("35"))
-        to.devices.remove(["4"])
-        return [each.id for each in to.devices.page(DeviceFilter(), Window(limit=3, after=Place("2", "2"))).items]
+    def change(tx):
+        tx.devices.add(device("35"))
+        tx.devices.remove(["4"])
+        return [each.id for each in tx.devices.page(DeviceFilter(), PageRequest(limit=3, after=Cursor("2", "2"))).items]
 
-    assert store.write(op) == ["3", "35", "5"]
+    assert store.write(change) == ["3", "35", "5"]

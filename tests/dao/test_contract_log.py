@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from devicesvc.dao import open_store
 from devicesvc.dao.base import MAX_LOGGED, Observer
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, NotFound
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
@@ -22,11 +22,11 @@ def lines(caplog):
 
 
 def test_each_change_is_one_line_with_what_was_done_and_the_ids(store, lines):
-    store.write(lambda to: to.devices.add(device("new")))
-    store.write(lambda to: to.devices.update("new", {"name": "other"}))
-    store.write(lambda to: to.devices.remove([TWO, "new", "none"]))
-    store.write(lambda to: (to.groups.put(Group("a", "A")), to.memberships.add([Membership(ONE, "a")])))
-    store.write(lambda to: to.memberships.remove([Membership(ONE, "a")]))
+    store.write(lambda tx: tx.devices.add(device("new")))
+    store.write(lambda tx: tx.devices.update("new", {"name": "other"}))
+    store.write(lambda tx: tx.devices.remove([TWO, "new", "none"]))
+    store.write(lambda tx: (tx.groups.put(Group("a", "A")), tx.memberships.add([Membership(ONE, "a")])))
+    store.write(lambda tx: tx.memberships.remove([Membership(ONE, "a")]))
     assert lines() == [
         "devices added: new",
         "devices changed: new",
@@ -37,29 +37,29 @@ def test_each_change_is_one_line_with_what_was_done_and_the_ids(store, lines):
 
 
 def test_many_that_are_put_at_once_are_told_apart(store, lines):
-    store.write(lambda to: to.devices.put_many([device(ONE), device("b"), DEVICES[1], device("a")]))
+    store.write(lambda tx: tx.devices.put_many([device(ONE), device("b"), DEVICES[1], device("a")]))
     (line,) = lines()
     assert sorted(line.split("; ")) == ["devices added: b, a", f"devices changed: {ONE}"]
 
 
 def test_what_changes_nothing_has_no_line(store, lines):
-    store.write(lambda to: to.devices.replace(DEVICES[0]))
-    store.write(lambda to: to.devices.remove(["none"]))
-    store.write(lambda to: to.memberships.add([]))
-    store.write(lambda to: to.devices.put_many([DEVICES[0]]))
+    store.write(lambda tx: tx.devices.replace(DEVICES[0]))
+    store.write(lambda tx: tx.devices.remove(["none"]))
+    store.write(lambda tx: tx.memberships.add([]))
+    store.write(lambda tx: tx.devices.put_many([DEVICES[0]]))
     assert lines() == []
 
 
 def test_what_is_refused_has_no_line_and_leaves_none_behind(store, lines):
     with pytest.raises(Conflict):
-        store.write(lambda to: (to.devices.add(device("a")), to.devices.add(device("a"))))
-    store.write(lambda to: to.devices.add(device("b")))
+        store.write(lambda tx: (tx.devices.add(device("a")), tx.devices.add(device("a"))))
+    store.write(lambda tx: tx.devices.add(device("b")))
     assert lines() == ["devices added: b"]
 
 
 def test_a_very_long_line_is_cut(store, lines):
     many = [device(f"{number:06}") for number in range(MAX_LOGGED + 5)]
-    store.write(lambda to: to.devices.put_many(many))
+    store.write(lambda tx: tx.devices.put_many(many))
     (line,) = lines()
     assert line.endswith(f", {many[MAX_LOGGED - 1].id} and 5 more")
 
@@ -75,19 +75,19 @@ class Noting(Observer):
 
 def test_the_observer_is_told_of_each_commit_that_changed_something(store):
     store.observer = Noting()
-    store.write(lambda to: to.devices.add(device("a")))
-    store.write(lambda to: to.devices.remove(["none"]))
+    store.write(lambda tx: tx.devices.add(device("a")))
+    store.write(lambda tx: tx.devices.remove(["none"]))
     with pytest.raises(NotFound):
-        store.write(lambda to: to.devices.update("none", {}))
-    store.write(lambda to: to.devices.remove(["a"]))
+        store.write(lambda tx: tx.devices.update("none", {}))
+    store.write(lambda tx: tx.devices.remove(["a"]))
     assert store.observer.commits == [1, 1]
 
 
 def test_the_size_counts_items_and_bytes(store):
     before = store.size()
     assert (before.devices, before.groups, before.memberships) == (5, 0, 0)
-    store.write(lambda to: (to.groups.put(Group("a", "A")), to.memberships.add([Membership(ONE, "a")])))
-    store.write(lambda to: to.devices.put_many([device(f"{number:06}") for number in range(500)]))
+    store.write(lambda tx: (tx.groups.put(Group("a", "A")), tx.memberships.add([Membership(ONE, "a")])))
+    store.write(lambda tx: tx.devices.put_many([device(f"{number:06}") for number in range(500)]))
     after = store.size()
     assert (after.devices, after.groups, after.memberships) == (505, 1, 1)
     assert after.bytes >= before.bytes > 0  # a database may have had the room already
@@ -96,5 +96,5 @@ def test_the_size_counts_items_and_bytes(store):
 
 def test_the_size_is_what_another_has_made_of_it(store, store_url):
     with open_store(store_url) as other:
-        other.write(lambda to: to.devices.remove([ONE]))
+        other.write(lambda tx: tx.devices.remove([ONE]))
     assert store.size().devices == 4

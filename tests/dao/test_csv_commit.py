@@ -9,17 +9,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from devicesvc.dao import csv_format, csv_store, durable_file, open_store
+from devicesvc.csv_codec.format import Format
+from devicesvc.csv_codec.formats import DEVICE_CSV
+from devicesvc.dao import durable_file
 from devicesvc.dao.base import Observer
-from devicesvc.dao.committer import Waiting
-from devicesvc.dao.csv_lines import Format
-from devicesvc.dao.csv_store import CsvStore
+from devicesvc.dao.csv import store as csv_store_module
+from devicesvc.dao.csv.store import CsvStore
+from devicesvc.dao.group_commit import Waiting
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
-encode = csv_format.DEVICES.encode
+encode = DEVICE_CSV.encode
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def store(csv_store):
 
 
 def add(device):
-    return lambda to: to.devices.add(device)
+    return lambda tx: tx.devices.add(device)
 
 
 class TestFailure:
@@ -68,7 +71,7 @@ class TestFailure:
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(durable_file, "_sync_folder", fail)
+            patch.setattr(durable_file, "sync_folder", fail)
             with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
                 store.write(add(device("1")))
         assert b"\n1,n,t" in path.read_bytes()
@@ -83,14 +86,14 @@ class TestFailure:
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(durable_file, "_sync_folder", fail)
+            patch.setattr(durable_file, "sync_folder", fail)
             with pytest.raises(StoreUnavailable):
-                store.write(lambda to: to.devices.remove([FIRST.id]))
+                store.write(lambda tx: tx.devices.remove([FIRST.id]))
         inode = path.stat().st_ino
-        assert store.write(lambda to: to.devices.remove([FIRST.id])) == []
+        assert store.write(lambda tx: tx.devices.remove([FIRST.id])) == []
         assert path.stat().st_ino != inode
         inode = path.stat().st_ino
-        store.write(lambda to: to.devices.remove([FIRST.id]))
+        store.write(lambda tx: tx.devices.remove([FIRST.id]))
         assert path.stat().st_ino == inode
 
     def test_an_edit_that_could_not_be_synced_is_made_durable_by_the_next_change_even_if_that_changes_nothing(
@@ -102,7 +105,7 @@ class TestFailure:
         failing("fsync")
         assert store.devices.list() == [device("theirs")]
         inode = path.stat().st_ino
-        store.write(lambda to: to.devices.remove(["none"]))
+        store.write(lambda tx: tx.devices.remove(["none"]))
         assert path.stat().st_ino != inode
         assert path.read_bytes() == edit
 
@@ -113,7 +116,7 @@ class TestFailure:
         store.ping()
 
     def test_a_lock_that_another_process_keeps_is_waited_for_only_so_long(self, store, path, monkeypatch):
-        monkeypatch.setattr(csv_store, "WRITER_PATIENCE", 0.05)
+        monkeypatch.setattr(csv_store_module, "WRITER_PATIENCE", 0.05)
         with (
             durable_file.locked(path, 0),
             pytest.raises(StoreUnavailable, match=r"busy: another process has held .* for 0\.05 seconds"),
@@ -127,11 +130,11 @@ def test_a_file_that_could_be_written_only_in_part_is_neither_acknowledged_nor_p
     open_store(str(path), DEVICES).close()
     before = path.read_bytes()
     work = (
-        "import resource, signal, sys; from devicesvc.dao import open_store; from tests.hard_data import device\n"
+        "import resource, signal, sys; from devicesvc.dao.urls import open_store; from tests.hard_data import device\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "store, limit = open_store(sys.argv[1]), int(sys.argv[2])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
-        "store.write(lambda to: to.devices.add(device('1')))"
+        "store.write(lambda tx: tx.devices.add(device('1')))"
     )
     command = [sys.executable, "-c", work, str(path), str(len(before) + 5)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -143,9 +146,9 @@ def test_processes_that_write_at_once_lose_nothing(path):
     """Fails without the lock: each process would write back rows that lack what the others added."""
     open_store(str(path)).close()
     work = (
-        "import sys; from devicesvc.dao import open_store; from tests.hard_data import device\n"
+        "import sys; from devicesvc.dao.urls import open_store; from tests.hard_data import device\n"
         "store = open_store(sys.argv[1])\n"
-        "for n in range(25): store.write(lambda to: to.devices.add(device(f'{sys.argv[2]}-{n}')))"
+        "for n in range(25): store.write(lambda tx: tx.devices.add(device(f'{sys.argv[2]}-{n}')))"
     )
     running = [subprocess.Popen([sys.executable, "-c", work, str(path), str(n)]) for n in range(4)]
     assert [process.wait() for process in running] == [0] * 4
@@ -178,8 +181,8 @@ class TestVersions:
 
     def test_a_reload_looks_only_at_the_lines_that_changed(self, store, path, monkeypatch):
         looked_at = []
-        real = csv_format.DEVICES._item
-        monkeypatch.setattr(csv_format.DEVICES, "_item", lambda cells: looked_at.append(cells["id"]) or real(cells))
+        real = DEVICE_CSV._from_cells
+        monkeypatch.setattr(DEVICE_CSV, "_from_cells", lambda cells: looked_at.append(cells.id) or real(cells))
         path.write_bytes(path.read_bytes().replace(b"meter-adapter", b"METER-adapter"))
         assert store.devices.get("3635138853").name == "METER-adapter"
         assert looked_at == ["3635138853"]
@@ -187,14 +190,14 @@ class TestVersions:
 
 def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is_durable(store, path, monkeypatch):
     in_between, go_on = threading.Event(), threading.Event()
-    real = durable_file._sync_folder
+    real = durable_file.sync_folder
 
     def sync(folder):
         in_between.set()
         assert go_on.wait(10)
         real(folder)
 
-    monkeypatch.setattr(durable_file, "_sync_folder", sync)
+    monkeypatch.setattr(durable_file, "sync_folder", sync)
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(store.write, add(device("1")))
         assert in_between.wait(10)
@@ -222,7 +225,7 @@ class Door:
 
 
 @pytest.mark.parametrize(
-    ("of", "step"), [(Format, "read"), (CsvStore, "_linked")], ids=["reads the file", "joins the files to a state"]
+    ("of", "step"), [(Format, "read"), (CsvStore, "_read_snapshot")], ids=["reads the file", "makes a snapshot of the files"]
 )
 def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(
     store, path, monkeypatch, of, step
@@ -280,14 +283,14 @@ class TestGroupCommit:
             batch = [Waiting(op, Future()) for op in ops]
             with monkeypatch.context() as patch:
                 patch.setattr(durable_file, "publish", lambda files: replaced.append(1) or real(files))
-                store._committer._settle(batch)
+                store._group_commit.run_group(batch)
             return [outcome.exception() or outcome.result() for _, outcome in batch], len(replaced)
 
         return together
 
     def test_ops_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
-        def remove(to):
-            return to.devices.remove([FIRST.id])
+        def remove(tx):
+            return tx.devices.remove([FIRST.id])
 
         outcomes, replaced = together(remove, remove, add(device("1")), add(device("1")), remove)
         assert outcomes[:3] == [[FIRST.id], [], None]
@@ -300,12 +303,12 @@ class TestGroupCommit:
         told = []
         store.observer = Observer()
         store.observer.committed = lambda ops, seconds: told.append(ops)
-        together(add(device("1")), lambda to: to.devices.list(), add(device("1")), add(device("2")))
+        together(add(device("1")), lambda tx: tx.devices.list(), add(device("1")), add(device("2")))
         assert told == [2]
 
     def test_an_op_that_raises_takes_only_its_own_changes_along(self, together, path):
-        def half(to):
-            to.devices.remove([FIRST.id])
+        def half(tx):
+            tx.devices.remove([FIRST.id])
             raise ZeroDivisionError
 
         outcomes, _ = together(add(device("1")), half, add(device("2")))
@@ -317,8 +320,8 @@ class TestGroupCommit:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(durable_file, "_sync_file", fail)
-            outcomes, _ = together(add(device("1")), add(device("1")), lambda to: to.devices.list())
+            patch.setattr(durable_file, "sync_file", fail)
+            outcomes, _ = together(add(device("1")), add(device("1")), lambda tx: tx.devices.list())
         assert all(isinstance(each, StoreUnavailable) for each in outcomes)
         assert "No space left on device" in str(outcomes[0])
         assert len(store.devices.list()) == 5

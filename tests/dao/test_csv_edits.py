@@ -4,8 +4,8 @@ import resource
 
 import pytest
 
-from devicesvc.dao import open_store
-from devicesvc.dao.csv_format import DEVICES as FORMAT
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
@@ -20,7 +20,7 @@ def store(csv_store):
 
 
 def add(device):
-    return lambda to: to.devices.add(device)
+    return lambda tx: tx.devices.add(device)
 
 
 class TestEdits:

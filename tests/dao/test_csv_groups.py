@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from devicesvc.dao import check_store, durable_file, open_store
-from devicesvc.dao.csv_format import GROUPS, MEMBERSHIPS
+from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
+from devicesvc.dao import durable_file
+from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
@@ -30,12 +31,12 @@ def member_path(tmp_path):
 def store(csv_store):
     """A store with two groups: the first device is in both, the second in a."""
 
-    def op(to):
-        to.groups.add(B)
-        to.groups.add(A)
-        to.memberships.add([Membership(ONE, "b"), Membership(ONE, "a"), Membership(TWO, "a")])
+    def change(tx):
+        tx.groups.add(B)
+        tx.groups.add(A)
+        tx.memberships.add([Membership(ONE, "b"), Membership(ONE, "a"), Membership(TWO, "a")])
 
-    csv_store.write(op)
+    csv_store.write(change)
     return csv_store
 
 
@@ -46,27 +47,27 @@ def names(folder):
 class TestFiles:
     def test_each_is_made_when_it_is_first_needed(self, csv_store, tmp_path):
         assert names(tmp_path) == ["device.csv"]
-        csv_store.write(lambda to: to.groups.add(A))
+        csv_store.write(lambda tx: tx.groups.add(A))
         assert names(tmp_path) == ["device.csv", "group.csv"]
-        csv_store.write(lambda to: to.memberships.add([Membership(ONE, "a")]))
+        csv_store.write(lambda tx: tx.memberships.add([Membership(ONE, "a")]))
         assert names(tmp_path) == ["device.csv", "device_group.csv", "group.csv"]
 
     def test_they_say_at_once_what_the_api_says_the_new_rows_last(self, store, path, group_path, member_path):
         assert group_path.read_text("utf-8") == 'id,name,description\nb,beta,the second\na,"Übung, Raum 1",\n'
         assert member_path.read_text("utf-8") == f"device_id,group_id\n{ONE},b\n{ONE},a\n{TWO},a\n"
-        store.write(lambda to: to.devices.remove([ONE]))
+        store.write(lambda tx: tx.devices.remove([ONE]))
         assert path.read_bytes() == content(DEVICES[1:])
         assert member_path.read_text("utf-8") == f"device_id,group_id\n{TWO},a\n"
-        store.write(lambda to: to.groups.remove(["a", "b"]))
+        store.write(lambda tx: tx.groups.remove(["a", "b"]))
         assert group_path.read_text("utf-8") == "id,name,description\n"
         assert member_path.read_text("utf-8") == "device_id,group_id\n"
 
     def test_only_those_that_change_are_written(self, store, path, group_path, member_path):
         before = [each.stat() for each in (path, group_path)]
-        store.write(lambda to: to.memberships.remove([Membership(ONE, "a")]))
+        store.write(lambda tx: tx.memberships.remove([Membership(ONE, "a")]))
         assert [each.stat() for each in (path, group_path)] == before
         before = member_path.stat()
-        store.write(lambda to: to.devices.add(device("1")))
+        store.write(lambda tx: tx.devices.add(device("1")))
         assert member_path.stat() == before
 
     @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ class TestFiles:
     )
     def test_a_registry_of_another_name_has_files_of_its_own(self, tmp_path, name, others):
         with open_store(str(tmp_path / name), DEVICES) as store:
-            store.write(lambda to: (to.groups.add(A), to.memberships.add([Membership(ONE, "a")])))
+            store.write(lambda tx: (tx.groups.add(A), tx.memberships.add([Membership(ONE, "a")])))
         assert names(tmp_path) == sorted([name, *others])
 
     def test_behind_a_link_they_lie_beside_the_file_itself(self, tmp_path):
@@ -88,7 +89,7 @@ class TestFiles:
         link = tmp_path / "device.csv"
         link.symlink_to(tmp_path / "real" / "device.csv")
         with open_store(str(link), DEVICES) as store:
-            store.write(lambda to: to.groups.add(A))
+            store.write(lambda tx: tx.groups.add(A))
         assert names(tmp_path / "real") == ["device.csv", "group.csv"]
 
     def test_the_devices_alone_are_missing_so_no_samples_are_put_in_their_place(self, store, path, group_path):
@@ -102,17 +103,17 @@ class TestFiles:
 
 class TestEdits:
     def test_each_is_taken_in(self, store, group_path, member_path):
-        group_path.write_bytes(content([B], GROUPS))
+        group_path.write_bytes(content([B], GROUP_CSV))
         assert store.groups.list() == [B]
         assert store.memberships.list() == [Membership(ONE, "b")]
-        group_path.write_bytes(content([Group("c", "gamma"), A, B], GROUPS))
-        member_path.write_bytes(content([Membership(TWO, "c")], MEMBERSHIPS))
+        group_path.write_bytes(content([Group("c", "gamma"), A, B], GROUP_CSV))
+        member_path.write_bytes(content([Membership(TWO, "c")], MEMBERSHIP_CSV))
         assert [each.id for each in store.groups.list()] == ["a", "b", "c"]
         assert store.memberships.list() == [Membership(TWO, "c")]
 
     def test_files_that_a_person_makes_are_taken_in(self, csv_store, group_path, member_path):
-        group_path.write_bytes(content([A], GROUPS))
-        member_path.write_bytes(content([Membership(ONE, "a")], MEMBERSHIPS))
+        group_path.write_bytes(content([A], GROUP_CSV))
+        member_path.write_bytes(content([Membership(ONE, "a")], MEMBERSHIP_CSV))
         assert csv_store.memberships.list(group_id="a") == [Membership(ONE, "a")]
 
     @pytest.mark.parametrize(
@@ -133,13 +134,13 @@ class TestEdits:
         file.write_text(broken, "utf-8")
         assert (store.devices.list(), store.groups.list(), store.memberships.list()) == before
         with pytest.raises(StoreUnavailable, match=words):
-            store.write(lambda to: to.devices.add(device("1")))
+            store.write(lambda tx: tx.devices.add(device("1")))
         assert file.read_text("utf-8") == broken
         with pytest.raises(StoreUnavailable, match=words):
             open_store(str(path))
-        assert words.split(": ")[-1].split(";")[0] in check_store(str(path))[0]
+        assert words.split(": ")[-1].split(";")[0] in parse(str(path)).check()[0]
         file.write_bytes(good)
-        store.write(lambda to: to.devices.add(device("1")))
+        store.write(lambda tx: tx.devices.add(device("1")))
         assert store.memberships.list() == before[2]
 
     def test_what_is_edited_while_another_is_broken_is_seen_when_that_is_mended(self, store, path, group_path):
@@ -159,11 +160,11 @@ class TestEdits:
         assert len(store.groups.list()) == 2
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=rf"{name} cannot be read: No such file"):
-                store.write(lambda to: to.groups.update("a", {"name": "new"}))
+                store.write(lambda tx: tx.groups.update("a", {"name": "new"}))
             path.touch()  # so that all are looked at again
         assert not file.exists()
         file.write_bytes(good)
-        store.write(lambda to: to.groups.update("a", {"name": "new"}))
+        store.write(lambda tx: tx.groups.update("a", {"name": "new"}))
         assert len(store.memberships.list()) == 3
 
     def test_two_faults_are_both_named(self, store, group_path, member_path):
@@ -173,16 +174,16 @@ class TestEdits:
             store.ping()
 
 
-class TestLooseMemberships:
+class TestOrphanedMemberships:
     """Their device or group is gone: an edit by hand, or a crash between the renames of one change."""
 
-    LOOSE = (Membership("gone", "a"), Membership(ONE, "gone"))
+    ORPHANED = (Membership("gone", "a"), Membership(ONE, "gone"))
 
     @pytest.fixture
     def path(self, path, member_path, group_path):
         path.write_bytes(content(DEVICES))
-        group_path.write_bytes(content([A], GROUPS))
-        member_path.write_bytes(content([self.LOOSE[0], Membership(ONE, "a"), self.LOOSE[1]], MEMBERSHIPS))
+        group_path.write_bytes(content([A], GROUP_CSV))
+        member_path.write_bytes(content([self.ORPHANED[0], Membership(ONE, "a"), self.ORPHANED[1]], MEMBERSHIP_CSV))
         return path
 
     def test_they_are_not_shown_and_the_log_says_so(self, path, member_path, caplog):
@@ -194,8 +195,8 @@ class TestLooseMemberships:
 
     def test_the_next_change_leaves_them_out_whatever_it_is(self, path, member_path, caplog):
         with open_store(str(path)) as store:
-            store.write(lambda to: to.devices.update(ONE, {"name": "new"}))
-        assert member_path.read_bytes() == content([Membership(ONE, "a")], MEMBERSHIPS)
+            store.write(lambda tx: tx.devices.update(ONE, {"name": "new"}))
+        assert member_path.read_bytes() == content([Membership(ONE, "a")], MEMBERSHIP_CSV)
 
     def test_they_count_again_when_an_edit_brings_back_what_they_name(self, path, caplog):
         with open_store(str(path)) as store:
@@ -217,9 +218,13 @@ class TestLooseMemberships:
         with open_store(str(path)) as store:
             with monkeypatch.context() as patch:
                 patch.setattr(os, "replace", replace)
-                op = lambda to: (to.devices.add(device("gone")), to.memberships.add([Membership(DEVICES[1].id, "a")]))  # noqa: E731
                 with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
-                    store.write(op)
+                    store.write(
+                        lambda tx: (
+                            tx.devices.add(device("gone")),
+                            tx.memberships.add([Membership(DEVICES[1].id, "a")]),
+                        )
+                    )
             assert store.devices.get("gone")
             assert store.memberships.list() == [Membership(ONE, "a")]
         with open_store(str(path)) as again:
@@ -230,12 +235,12 @@ def test_a_crash_between_two_renames_leaves_a_registry_in_order(store, path, mon
     """The device is gone, its memberships are not: they do not count, and the next change takes them away."""
     real = durable_file.publish
     monkeypatch.setattr(durable_file, "publish", lambda files: real(list(files)[:1]))
-    store.write(lambda to: to.devices.remove([ONE]))
+    store.write(lambda tx: tx.devices.remove([ONE]))
     monkeypatch.undo()
     store.close()
     with open_store(str(path)) as again:
         assert again.memberships.list() == [Membership(TWO, "a")]
-        again.write(lambda to: to.devices.add(device(ONE)))
+        again.write(lambda tx: tx.devices.add(device(ONE)))
         assert again.memberships.list() == [Membership(TWO, "a")]
     with open_store(str(path)) as again:
         assert again.memberships.list() == [Membership(TWO, "a")]

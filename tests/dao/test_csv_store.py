@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
@@ -18,7 +18,7 @@ def store(csv_store):
 
 
 def add(device):
-    return lambda to: to.devices.add(device)
+    return lambda tx: tx.devices.add(device)
 
 
 def test_a_new_file_is_made_with_the_given_devices_and_the_log_names_them(path, caplog):
@@ -44,23 +44,23 @@ def test_any_other_url_is_refused(url):
 def test_the_file_says_a_change_as_soon_as_it_is_answered_the_new_row_last(store, path):
     store.write(add(device("1")))
     assert path.read_bytes() == content([*DEVICES, device("1")])
-    store.write(lambda to: to.devices.update(FIRST.id, {"name": "new"}))
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "new"}))
     assert path.read_bytes() == content([FIRST.merge({"name": "new"}), *DEVICES[1:], device("1")])
-    store.write(lambda to: to.devices.remove([FIRST.id]))
+    store.write(lambda tx: tx.devices.remove([FIRST.id]))
     assert path.read_bytes() == content([*DEVICES[1:], device("1")])
 
 
 def test_a_state_once_read_stays_as_it_was(store):
     devices = store.devices
-    store.write(lambda to: to.devices.remove([FIRST.id]))
+    store.write(lambda tx: tx.devices.remove([FIRST.id]))
     assert devices.get(FIRST.id) == FIRST
     assert len(devices.list()) == 5
 
 
 def test_an_op_that_changes_nothing_leaves_the_file_alone(store, path):
     before = path.stat()
-    store.write(lambda to: to.devices.remove(["nothing"]))
-    store.write(lambda to: to.devices.update(FIRST.id, {}))
+    store.write(lambda tx: tx.devices.remove(["nothing"]))
+    store.write(lambda tx: tx.devices.update(FIRST.id, {}))
     assert path.stat() == before
 
 

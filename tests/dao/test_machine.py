@@ -11,8 +11,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from devicesvc.dao import open_store
-from devicesvc.dao.csv_format import DEVICES, GROUPS, MEMBERSHIPS
+from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, NotFound, StoreUnavailable
 from devicesvc.model import DeviceFilter, GroupFilter, Membership
 from tests.hard_data import content
@@ -47,25 +47,25 @@ class Machine(RuleBasedStateMachine):
 
     def contents(self):
         files = {
-            "device.csv": content(self.devices.values(), DEVICES),
-            "group.csv": content(self.groups.values(), GROUPS),
-            "device_group.csv": content(self.rows, MEMBERSHIPS),
+            "device.csv": content(self.devices.values(), DEVICE_CSV),
+            "group.csv": content(self.groups.values(), GROUP_CSV),
+            "device_group.csv": content(self.rows, MEMBERSHIP_CSV),
         }
         return {name: data for name, data in files.items() if name in self.made}
 
-    def write(self, store, op, change):
-        """Run the op in the store, and the change, which returns what is expected, on the dicts."""
-        before, loose = self.everything(), [each for each in self.rows if each not in self.memberships]
+    def write(self, store, change, on_dicts):
+        """Run the change in the store, and on the dicts what does the same and returns what is expected."""
+        before, orphaned = self.everything(), [each for each in self.rows if each not in self.memberships]
         try:
-            expected = change()
+            expected = on_dicts()
         except (Conflict, NotFound) as error:
             with pytest.raises(type(error)):
-                self.stores[store].write(op)
+                self.stores[store].write(change)
             assert self.everything() == before
             return
-        assert self.stores[store].write(op) == expected
+        assert self.stores[store].write(change) == expected
         if self.everything() != before:
-            self.rows = [each for each in self.rows if each not in loose]
+            self.rows = [each for each in self.rows if each not in orphaned]
         self.made |= {"group.csv"} if self.groups else set()
         self.made |= {"device_group.csv"} if self.rows else set()
 
@@ -88,42 +88,42 @@ class Machine(RuleBasedStateMachine):
 
     @rule(store=either, device=devices)
     def add_device(self, store, device):
-        self.write(store, lambda to: to.devices.add(device), lambda: self.set(self.devices, device, new=True) and None)
+        self.write(store, lambda tx: tx.devices.add(device), lambda: self.set(self.devices, device, new=True) and None)
 
     @rule(store=either, group=groups)
     def add_group(self, store, group):
-        self.write(store, lambda to: to.groups.add(group), lambda: self.set(self.groups, group, new=True) and None)
+        self.write(store, lambda tx: tx.groups.add(group), lambda: self.set(self.groups, group, new=True) and None)
 
     @rule(store=either, device=devices)
     def put_device(self, store, device):
-        self.write(store, lambda to: to.devices.put(device), lambda: self.set(self.devices, device))
+        self.write(store, lambda tx: tx.devices.put(device), lambda: self.set(self.devices, device))
 
     @rule(store=either, group=groups)
     def put_group(self, store, group):
-        self.write(store, lambda to: to.groups.put(group), lambda: self.set(self.groups, group))
+        self.write(store, lambda tx: tx.groups.put(group), lambda: self.set(self.groups, group))
 
     @rule(store=either, id=ids, name=names, kind=st.sampled_from(["devices", "groups"]))
     def rename(self, store, id, name, kind):
-        def change():
+        def on_dicts():
             items = getattr(self, kind)
             self.set(items, item := self.get(items, id).merge({"name": name}))
             return item
 
-        self.write(store, lambda to: getattr(to, kind).update(id, {"name": name}), change)
+        self.write(store, lambda tx: getattr(tx, kind).update(id, {"name": name}), on_dicts)
 
     @rule(store=either, doomed=st.lists(ids, max_size=4), kind=st.sampled_from(["devices", "groups"]))
     def remove(self, store, doomed, kind):
-        def change():
+        def on_dicts():
             removed = [id for id in dict.fromkeys(doomed) if getattr(self, kind).pop(id, None)]
             if removed:
                 self.rows = self.memberships
             return removed
 
-        self.write(store, lambda to: getattr(to, kind).remove(doomed), change)
+        self.write(store, lambda tx: getattr(tx, kind).remove(doomed), on_dicts)
 
     @rule(store=either, new=pairs)
     def join(self, store, new):
-        def change():
+        def on_dicts():
             added = [each for each in dict.fromkeys(new) if each not in self.memberships]
             for each in added:
                 self.get(self.devices, each.device_id)
@@ -132,30 +132,30 @@ class Machine(RuleBasedStateMachine):
                 self.rows = [*self.memberships, *added]
             return added
 
-        self.write(store, lambda to: to.memberships.add(new), change)
+        self.write(store, lambda tx: tx.memberships.add(new), on_dicts)
 
     @rule(store=either, old=pairs)
     def leave(self, store, old):
-        def change():
+        def on_dicts():
             gone = [each for each in dict.fromkeys(old) if each in self.memberships]
             if gone:
                 self.rows = [each for each in self.memberships if each not in gone]
             return gone
 
-        self.write(store, lambda to: to.memberships.remove(old), change)
+        self.write(store, lambda tx: tx.memberships.remove(old), on_dicts)
 
     @rule(store=either, device=devices, group=groups, doomed=ids)
     def change_much_and_then_refuse(self, store, device, group, doomed):
-        def op(to):
-            to.devices.put(device)
-            to.groups.remove([group.id, doomed])
-            to.groups.add(group)
-            to.memberships.add([Membership(device.id, group.id)])
-            to.devices.remove([doomed])
+        def change(tx):
+            tx.devices.put(device)
+            tx.groups.remove([group.id, doomed])
+            tx.groups.add(group)
+            tx.memberships.add([Membership(device.id, group.id)])
+            tx.devices.remove([doomed])
             raise Conflict("no")
 
         with pytest.raises(Conflict):
-            self.stores[store].write(op)
+            self.stores[store].write(change)
 
     @rule(store=either)
     def reopen(self, store):
@@ -180,12 +180,12 @@ class Machine(RuleBasedStateMachine):
     @rule(rows=st.lists(groups, unique_by=(lambda group: group.id, lambda group: group.name)), renaming=st.booleans())
     def edit_groups_by_hand(self, rows, renaming):
         self.groups = {group.id: group for group in rows}
-        self.edit("group.csv", content(rows, GROUPS), renaming)
+        self.edit("group.csv", content(rows, GROUP_CSV), renaming)
 
     @rule(rows=st.lists(st.builds(Membership, ids, ids), unique=True), renaming=st.booleans())
     def edit_memberships_by_hand(self, rows, renaming):
         self.rows = rows
-        self.edit("device_group.csv", content(rows, MEMBERSHIPS), renaming)
+        self.edit("device_group.csv", content(rows, MEMBERSHIP_CSV), renaming)
 
     @rule(
         name=st.sampled_from(["device.csv", "group.csv", "device_group.csv"]),
@@ -199,7 +199,7 @@ class Machine(RuleBasedStateMachine):
         self.edit(name, good + junk, renaming)
         self.agree()
         with pytest.raises(StoreUnavailable):
-            self.stores[store].write(lambda to: to.devices.remove(["a"]))
+            self.stores[store].write(lambda tx: tx.devices.remove(["a"]))
         assert (self.folder / name).read_bytes() == good + junk
         self.edit(name, good, renaming)
 

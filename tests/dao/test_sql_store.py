@@ -10,8 +10,9 @@ import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import event, make_url
 
-from devicesvc.dao import open_store, sql_store
-from devicesvc.dao.base import Place, Window
+from devicesvc.dao.base import Cursor, PageRequest
+from devicesvc.dao.sql import store as sql_store
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
@@ -21,7 +22,7 @@ FIRST = DEVICES[0]
 
 
 def add(device):
-    return lambda to: to.devices.add(device)
+    return lambda tx: tx.devices.add(device)
 
 
 class TestSqlite:
@@ -49,9 +50,9 @@ class TestSqlite:
 
     def test_an_op_that_changes_nothing_leaves_the_file_alone(self, store, path):
         before = path.stat()
-        store.write(lambda to: to.devices.remove(["nothing"]))
-        store.write(lambda to: to.devices.update(FIRST.id, {}))
-        store.write(lambda to: to.devices.put_many(DEVICES))
+        store.write(lambda tx: tx.devices.remove(["nothing"]))
+        store.write(lambda tx: tx.devices.update(FIRST.id, {}))
+        store.write(lambda tx: tx.devices.put_many(DEVICES))
         assert path.stat() == before
 
     @pytest.mark.parametrize(
@@ -59,14 +60,14 @@ class TestSqlite:
         [
             *(({name: "x"}, {}) for name in ("id", "sn", "name", "type", "status", "mac", "ipv4")),
             ({"group_ids": frozenset({"x"})}, {}),
-            *(({}, {"after": Place("x", "x"), "sort": name}) for name in ("id", "name", "type", "status")),
-            ({}, {"after": Place("x", "x"), "descending": True}),
+            *(({}, {"after": Cursor("x", "x"), "sort": name}) for name in ("id", "name", "type", "status")),
+            ({}, {"after": Cursor("x", "x"), "descending": True}),
         ],
     )
     def test_an_index_leads_to_what_is_wanted(self, store, where, window):
         queries = []
         event.listen(store._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
-        store.devices.page(DeviceFilter(**where), Window(limit=10, **window))
+        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **window))
         query, values = next(each for each in queries if each[0].startswith("SELECT devices"))
         with store._reading() as connection:
             plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -180,9 +181,9 @@ class TestPostgresql:
             return other.execute("SELECT changes FROM registry").fetchone()[0]
 
         before = changes()
-        store.write(lambda to: to.devices.remove(["nothing"]))
-        store.write(lambda to: to.devices.update(FIRST.id, {}))
-        store.write(lambda to: to.devices.put_many(DEVICES))
+        store.write(lambda tx: tx.devices.remove(["nothing"]))
+        store.write(lambda tx: tx.devices.update(FIRST.id, {}))
+        store.write(lambda tx: tx.devices.put_many(DEVICES))
         assert changes() == before
 
     def test_a_registry_that_another_keeps_is_waited_for_only_so_long(self, postgres_url, store, other, monkeypatch):
@@ -209,13 +210,13 @@ class TestPostgresql:
             other.execute(f"DROP ROLE {role}")
 
     def test_a_connection_that_is_cut_fails_one_change_and_heals(self, store, other):
-        def op(to):
-            to.devices.add(device("1"))
+        def change(tx):
+            tx.devices.add(device("1"))
             other.execute(CUT)
-            to.devices.list()
+            tx.devices.list()
 
         with pytest.raises(StoreUnavailable, match="Nothing was changed"):
-            store.write(op)
+            store.write(change)
         assert len(store.devices.list()) == 5
         store.write(add(device("1")))
 
@@ -226,8 +227,8 @@ class TestPostgresql:
         store.write(add(device("1")))
 
     def test_a_commit_that_is_cut_says_that_the_outcome_is_unknown(self, store, other, monkeypatch):
-        def cut(to):
-            to.devices.add(device("1"))
+        def cut(tx):
+            tx.devices.add(device("1"))
             other.execute(CUT)
 
         with pytest.raises(StoreUnavailable, match="The outcome is unknown"):

@@ -76,11 +76,11 @@ def _fail_to_sync_the_folder(folder: Path) -> None:
 
 def _publish_half_at_first(versions: Collection[Path]) -> None:
     durable_file.publish = good_publish
-    durable_file._sync_folder, real = _fail_to_sync_the_folder, durable_file._sync_folder
+    durable_file.sync_folder, real = _fail_to_sync_the_folder, durable_file.sync_folder
     try:
         good_publish(versions)
     finally:
-        durable_file._sync_folder = real
+        durable_file.sync_folder = real
 
 
 # What each variant puts in the place of functions of durable_file.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.model import Device
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devicesvc.dao import open_store
 from devicesvc.dao.base import Store, Transaction
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device, Group, Membership
 from devicesvc.sample import DEVICES
@@ -31,20 +31,20 @@ class Registry:
     def of(cls, store: Store) -> "Registry":
         return cls(*map(tuple, (store.devices.list(), store.groups.list(), store.memberships.list())))
 
-    def fill(self, to: Transaction) -> None:
+    def fill(self, tx: Transaction) -> None:
         """Put all into an empty store that has only the devices."""
         for group in self.groups:
-            to.groups.add(group)
-        to.memberships.add(self.memberships)
+            tx.groups.add(group)
+        tx.memberships.add(self.memberships)
 
 
 @dataclass(frozen=True)
 class Change:
-    """before: None where there is no file yet. op: None for the opening alone."""
+    """before: None where there is no file yet. change: None for the opening alone."""
 
     before: Registry | None
     after: Registry
-    op: Callable[[Transaction], object] | None
+    change: Callable[[Transaction], object] | None
 
 
 ONE, TWO, THREE, FOUR = (device(id, **LONG) for id in ("1", "2", "3", "4"))
@@ -56,32 +56,32 @@ JOINED = Registry((ONE, TWO, THREE), (A, B), (Membership("1", "a"), Membership("
 
 CHANGES = {
     "the first start": Change(None, Registry(tuple(sorted(DEVICES, key=lambda each: each.id))), None),
-    "an add": Change(ALONE, Registry((ONE, TWO, THREE, FOUR)), lambda to: to.devices.add(FOUR)),
-    "an update": Change(ALONE, Registry((ONE.merge(RENAMED), TWO, THREE)), lambda to: to.devices.update("1", RENAMED)),
-    "a delete": Change(ALONE, Registry((TWO, THREE)), lambda to: to.devices.remove(["1"])),
-    "the first group": Change(ALONE, Registry((ONE, TWO, THREE), (A,)), lambda to: to.groups.add(A)),
+    "an add": Change(ALONE, Registry((ONE, TWO, THREE, FOUR)), lambda tx: tx.devices.add(FOUR)),
+    "an update": Change(ALONE, Registry((ONE.merge(RENAMED), TWO, THREE)), lambda tx: tx.devices.update("1", RENAMED)),
+    "a delete": Change(ALONE, Registry((TWO, THREE)), lambda tx: tx.devices.remove(["1"])),
+    "the first group": Change(ALONE, Registry((ONE, TWO, THREE), (A,)), lambda tx: tx.groups.add(A)),
     "a membership": Change(
         JOINED,
         Registry(JOINED.devices, JOINED.groups, (*JOINED.memberships, Membership("3", "b"))),
-        lambda to: to.memberships.add([Membership("3", "b")]),
+        lambda tx: tx.memberships.add([Membership("3", "b")]),
     ),
     "a delete of a device in groups": Change(
-        JOINED, Registry((TWO, THREE), (A, B), (Membership("2", "a"),)), lambda to: to.devices.remove(["1"])
+        JOINED, Registry((TWO, THREE), (A, B), (Membership("2", "a"),)), lambda tx: tx.devices.remove(["1"])
     ),
     "a delete of a group with devices": Change(
-        JOINED, Registry(JOINED.devices, (B,), (Membership("1", "b"),)), lambda to: to.groups.remove(["a"])
+        JOINED, Registry(JOINED.devices, (B,), (Membership("1", "b"),)), lambda tx: tx.groups.remove(["a"])
     ),
 }
 
 
 if __name__ == "__main__":
     name, path = sys.argv[1:]
-    op = CHANGES[name].op
+    change = CHANGES[name].change
     try:
         with open_store(path, DEVICES) as store:
-            if op:
-                store.write(op)
+            if change:
+                store.write(change)
     except StoreUnavailable:
         with open_store(path) as store:  # as another worker would, or the service after a restart
-            store.write(op)
+            store.write(change)
     os.write(1, ANSWER)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from devicesvc.api.examples import DEVICE
 from devicesvc.api.paging import cursor
-from devicesvc.dao.base import Place, Window
-from devicesvc.dao.csv_format import DEVICES
+from devicesvc.csv_codec.formats import DEVICES
+from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.model import Device, DeviceFilter, GroupFilter
 
 ID = Device.RULES["id"]
@@ -19,8 +19,8 @@ made = set()  # the cursors made here: others are meant to be refused
 
 @st.composite
 def cursors(draw):
-    place = Place(draw(st.text(max_size=20)), draw(st.text("ab1", max_size=5)))
-    made.add(text := cursor(place, Window(draw(st.sampled_from(SORTS)), draw(st.booleans()))))
+    place = Cursor(draw(st.text(max_size=20)), draw(st.text("ab1", max_size=5)))
+    made.add(text := cursor(place, PageRequest(draw(st.sampled_from(SORTS)), draw(st.booleans()))))
     return text
 
 

@@ -64,7 +64,7 @@ def _judge(state, folder, old, new):
             with open_store(str(path)) as store:
                 found = Registry.of(store)
                 leftovers = any(each.suffix == ".tmp" for each in folder.iterdir())
-                store.write(lambda to: _bring_back(to, old or new))
+                store.write(lambda tx: _bring_back(tx, old or new))
                 again = Registry.of(store)
     except StoreUnavailable:
         return {"states": 1, "corrupt": 1}
@@ -80,11 +80,11 @@ def _judge(state, folder, old, new):
     }
 
 
-def _bring_back(to, old):
+def _bring_back(tx, old):
     for device in old.devices:
-        to.devices.put(device)
+        tx.devices.put(device)
     for group in old.groups:
-        to.groups.put(group)
+        tx.groups.put(group)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from tests.conftest import BIN
 from tests.hard_data import NIC, content, device
 from tests.long.processes import need

@@ -3,11 +3,10 @@
 import sqlite3
 from contextlib import closing
 
-from devicesvc.migrations.transfer import Result, migrate
-
-from devicesvc.dao import open_store
+from devicesvc.dao.urls import open_store
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
+from devicesvc.transfer.mover import Result, migrate
 from tests.test_documents import blocks
 
 FOUND = [
@@ -25,10 +24,10 @@ FOUND = [
 def test_each_query_finds_what_it_should(tmp_path):
     with open_store(str(tmp_path / "device.csv"), DEVICES) as store:
         store.write(
-            lambda to: (
-                to.groups.add(Group("room", "Classroom 101")),
-                to.groups.add(Group("store", "Store")),
-                to.memberships.add(Membership(each.id, "room") for each in DEVICES[:2]),
+            lambda tx: (
+                tx.groups.add(Group("room", "Classroom 101")),
+                tx.groups.add(Group("store", "Store")),
+                tx.memberships.add(Membership(each.id, "room") for each in DEVICES[:2]),
             )
         )
     migrate(Result(str(tmp_path / "device.csv"), f"sqlite:///{tmp_path}/device.db"))

@@ -14,7 +14,8 @@ from sqlalchemy import insert, inspect, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from devicesvc import migrations
-from devicesvc.dao import tables
+from devicesvc.dao.sql import schema
+from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 from tests.conftest import BIN
 
@@ -43,11 +44,11 @@ def do(engine):
 
 def test_an_upgrade_makes_the_tables_and_a_second_one_changes_nothing(url, engine, do):
     assert migrations.upgrade(url) == ["0001"]
-    do(insert(tables.groups).values(id="1", name="a", description=""))
+    do(insert(schema.groups).values(id="1", name="a", description=""))
     assert migrations.upgrade(url) == []
     assert migrations.current(url) == migrations.head() == "0001"
     with engine.connect() as connection:
-        assert connection.execute(select(tables.groups.c.name)).all() == [("a",)]
+        assert connection.execute(select(schema.groups.c.name)).all() == [("a",)]
 
 
 def test_a_downgrade_to_base_leaves_no_table_and_an_upgrade_brings_them_back(url, names):
@@ -58,7 +59,7 @@ def test_a_downgrade_to_base_leaves_no_table_and_an_upgrade_brings_them_back(url
     assert migrations.current(url) is None
     assert migrations.downgrade(url, "base") == []
     assert migrations.upgrade(url) == ["0001"]
-    assert names() == before == {"alembic_version", *tables.metadata.tables}
+    assert names() == before == {"alembic_version", *schema.metadata.tables}
 
 
 def test_an_upgrade_that_fails_in_the_middle_leaves_nothing(url, names, monkeypatch):
@@ -96,7 +97,7 @@ def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
     monkeypatch.setattr(op, "drop_table", fail)
     with pytest.raises(StoreUnavailable, match="disk is full"):
         migrations.downgrade(url, "base")
-    assert names() == {"alembic_version", *tables.metadata.tables}
+    assert names() == {"alembic_version", *schema.metadata.tables}
     assert migrations.current(url) == "0001"
 
 
@@ -146,7 +147,7 @@ class TestRefuses:
         with pytest.raises(StoreUnavailable) as refused:
             use(url)
         sentence = "is at revision 9999, which this devicesvc does not know: use the one that made it."
-        assert str(refused.value) == f"{migrations.shown(url)} {sentence}"
+        assert str(refused.value) == f"{parse(url).redacted} {sentence}"
 
     def test_tables_of_another_program(self, url, do, names, use):
         do("CREATE TABLE payroll (id INTEGER)")
@@ -163,7 +164,7 @@ class TestRefuses:
             ("sqlite:////", "cannot be "),
             (f"sqlite:///{__file__}", "file is not a database"),
             ("sqlite:////no/such/device.db", "no f"),
-            ("mysql://me:secret@host/name", "not mysql"),
+            ("mysql://me:secret@host/name", "names no store"),
             ("postgresql+psycopg://me:secret@host:port/name", "cannot be read"),
             ("postgresql+psycopg://me:secret@127.0.0.1:1/name", "Connection refused"),
             ("postgresql+psycopg://127.0.0.1:1/name?user=me&password=secret", "Connection refused"),
@@ -171,9 +172,9 @@ class TestRefuses:
             ("postgresql+psycopg://me:secret@127.0.0.1:1/name?no=1", "invalid connection option"),
             ("postgresql+psycopg://me:secret@127.0.0.1:1/name?host=a&host=b:1&port=7", "Can't mix"),
             (f"postgresql+psycopg://me:secret@{'h' * 64}/name", "cannot be"),
-            ("postgresql+psycopg2://me:secret@127.0.0.1:1/name", "not postgresql+psycopg2"),
+            ("postgresql+psycopg2://me:secret@127.0.0.1:1/name", "names no store"),
             (f"sqlite:////tmp/{'d' * 300}/device.db", "no f"),
-            ("device.csv", "cannot be read"),
+            ("device.csv", "is a CSV file, which has no tables"),
         ],
     )
     def test_what_cannot_be_used_in_one_sentence_without_the_password(self, bad, words, use):

@@ -1,4 +1,4 @@
-"""The tables that the migrations make are those of dao/tables.py."""
+"""The tables that the migrations make are those of dao/sql/schema.py."""
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -6,7 +6,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine, inspect, select, text
 
 from devicesvc import migrations
-from devicesvc.dao import tables
+from devicesvc.dao.sql import schema
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def described(connection):
 
 def test_alembic_finds_no_difference(connection):
     options = {"compare_type": True, "compare_server_default": True}
-    assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
+    assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
 
 
 def test_the_database_finds_no_difference_from_tables_made_without_a_migration(connection, request, tmp_path):
@@ -47,7 +47,7 @@ def test_the_database_finds_no_difference_from_tables_made_without_a_migration(c
     else:
         other = request.getfixturevalue("another_postgres_url")
     with create_engine(other, poolclass=NullPool).begin() as direct:
-        tables.metadata.create_all(direct)
+        schema.metadata.create_all(direct)
         assert found == described(direct)
 
 
@@ -66,10 +66,10 @@ def test_postgresql_compares_every_text_by_code_point(postgres_url):
     )
     with create_engine(postgres_url, poolclass=NullPool).connect() as connection:
         found = dict(connection.execute(collations).all())
-    texts = {str(column) for table in tables.metadata.sorted_tables for column in table.c if column.type is tables.TEXT}
+    texts = {str(column) for table in schema.metadata.sorted_tables for column in table.c if column.type is schema.TEXT}
     assert len(texts) == 18
     assert found == dict.fromkeys(texts, "C")
 
 
 def test_a_new_registry_has_had_no_changes(connection):
-    assert connection.execute(select(tables.registry)).all() == [(1, 0)]
+    assert connection.execute(select(schema.registry)).all() == [(1, 0)]

@@ -1,0 +1,112 @@
+"""The fields that schemas are made of: each checks one value, and says in the documentation what it takes."""
+
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+import marshmallow as ma
+
+from devicesvc.model import Device, Group, Hardware, Nic, Rule, Software
+
+MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
+
+
+def limits(rule: Rule) -> dict[str, Any]:
+    """A rule in the words of JSON Schema."""
+    return {"minLength": rule.min_length, "maxLength": rule.max_length, "pattern": f"^{rule.pattern}$"}
+
+
+class RuleField(ma.fields.String):
+    """Text that obeys the rule of a field of model.py, which also documents it.
+
+    has_default: whether the model has a default for the field.
+    """
+
+    def __init__(self, of: type[Hardware | Software | Nic | Device | Group], name: str, **options: Any) -> None:
+        self.rule = of.RULES[name]
+        self.has_default = any(each.name == name and each.default is not MISSING for each in fields(of))
+        documentation = {
+            "description": f"{self.rule.meaning} It must be {self.rule.says}.",
+            "example": self.rule.example,
+            **limits(self.rule),
+        }
+        super().__init__(metadata=documentation, error_messages=MESSAGES, **options)
+
+    def _deserialize(self, value: object, attr: str | None, data: Any, **options: Any) -> str:
+        try:
+            return self.rule(value)
+        except ValueError as error:
+            raise ma.ValidationError(str(error)) from error
+
+
+def text(description: str, *, required: bool = False, **metadata: Any) -> ma.fields.String:
+    """Text without a rule, to be compared with what is stored."""
+    messages = {**MESSAGES, "invalid": "must be text"}
+    metadata = {"description": description, **metadata}
+    return ma.fields.String(required=required, metadata=metadata, error_messages=messages)
+
+
+def nested(schema: ma.Schema, description: str) -> ma.fields.Nested:
+    """An object that a schema describes."""
+    return ma.fields.Nested(schema, metadata={"description": description}, error_messages=MESSAGES)
+
+
+def list_of(
+    of: Any, description: str, *, required: bool = False, validate: Any = None, **metadata: Any
+) -> ma.fields.List[Any]:
+    """A list of values of one field."""
+    return ma.fields.List(
+        of,
+        required=required,
+        validate=validate,
+        metadata={"description": description, **metadata},
+        error_messages={**MESSAGES, "invalid": "must be a list"},
+    )
+
+
+def boolean(description: str, *, load_default: bool) -> ma.fields.Boolean:
+    """true or false, as in JSON and in a query."""
+    return ma.fields.Boolean(
+        load_default=load_default,
+        truthy={"true", True},
+        falsy={"false", False},
+        metadata={"description": description},
+        error_messages={**MESSAGES, "invalid": "must be true or false"},
+    )
+
+
+class CollectErrors(ma.fields.Field[Any]):
+    """A value that breaks rules becomes the error that names them, so that a view can name all faults."""
+
+    def deserialize(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().deserialize(*arguments, **options)
+        except ma.ValidationError as error:
+            return error
+
+
+class CollectErrorsNested(CollectErrors, ma.fields.Nested):
+    pass
+
+
+class CollectErrorsText(CollectErrors, ma.fields.String):
+    pass
+
+
+class WholeNumber(ma.fields.Integer):
+    """A whole number: in ASCII digits, as a query has it, or in a JSON body."""
+
+    def _validated(self, value: Any) -> int:
+        in_digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
+        return super()._validated(int(value) if in_digits else value)
+
+
+class SetOfOneId(ma.fields.String):
+    """One id, as the set of ids that a filter takes."""
+
+    def __init__(self, attribute: str, description: str) -> None:
+        messages = {**MESSAGES, "invalid": "must be text"}
+        super().__init__(attribute=attribute, metadata={"description": description}, error_messages=messages)
+
+    def _deserialize(self, *arguments: Any, **options: Any) -> frozenset[str]:  # type: ignore[override]
+        return frozenset([super()._deserialize(*arguments, **options)])

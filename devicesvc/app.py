@@ -1,0 +1,37 @@
+"""create_app: the one place that knows the settings, the store, the tokens, the metrics and the API."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from devicesvc import __version__, api
+from devicesvc.config import configure
+from devicesvc.dao.base import Store
+from devicesvc.dao.urls import open_store
+from devicesvc.metrics import Metrics
+from devicesvc.sample import DEVICES
+from devicesvc.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+
+def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None = None) -> Flask:
+    """Make the service.
+
+    config: settings that win over those of the environment (config.py). store: an open store; without it, the store
+    that the settings name is opened, and gets the five sample devices if it is new. Raises StoreUnavailable.
+    """
+    app = Flask("devicesvc", static_folder=None)
+    configure(app, config)
+    tokens = Tokens(Path(app.config["TOKENS_FILE"])) if app.config["TOKENS_FILE"] else None
+    if not tokens:
+        log.warning(
+            "No tokens are configured: whoever reaches this address may read and change everything."
+            " devicesvc token create makes one."
+        )
+    store = store or open_store(app.config["STORE"], DEVICES)
+    api.init_app(app, store, Metrics(store, __version__), tokens, version=__version__)
+    return app

@@ -1,0 +1,57 @@
+"""The CSV form of devices, of groups and of memberships."""
+
+from operator import attrgetter
+from typing import Any
+
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, broken_rules
+from devicesvc.csv_codec.format import Format
+from devicesvc.errors import Invalid
+from devicesvc.model import Device, Group, Membership, Nic
+
+NIC_COLUMNS = tuple(f"nic_{column.name}" for column in NIC.columns)  # each holds a list, its items joined by `;`
+
+
+def _device(cells: Any) -> Device:
+    lists = [_items(getattr(cells, column)) for column in NIC_COLUMNS]
+    if len({len(items) for items in lists}) > 1:
+        first, *others = NIC_COLUMNS
+        counts = _in_words([str(len(items)) for items in lists])
+        raise Invalid({first: f"must hold as many items, joined by ';', as {_in_words(others)}, not {counts}"})
+    try:
+        return DEVICE.from_row(cells, map(Nic, *lists))
+    except Invalid as error:  # it names the fields of one part of the device: look at every cell
+        faults = DEVICE.faults(cells)
+        for column, name, items in zip(NIC.columns, NIC_COLUMNS, lists, strict=True):
+            for item in items:
+                faults |= broken_rules({name: (column.rule, item)})
+        raise Invalid(faults or {"nic_type": "; ".join(error.errors.values())}) from None
+
+
+def _in_words(parts: list[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _items(cell: str) -> list[str]:
+    return cell.split(";") if cell else []
+
+
+DEVICE_CSV = Format[Device](
+    DEVICE.in_file,
+    from_cells=_device,
+    unique={"id": attrgetter("id")},
+    indexes={"sn": attrgetter("hardware.sn")},
+)
+
+GROUP_CSV = Format[Group](
+    GROUP.in_file,
+    from_cells=GROUP.from_row,
+    unique={"id": attrgetter("id"), "name": attrgetter("name")},
+    indexes={"name": attrgetter("name")},
+)
+
+MEMBERSHIP_CSV = Format[Membership](
+    MEMBERSHIP.in_file,
+    from_cells=MEMBERSHIP.from_row,
+    unique={"device_id": lambda membership: f"{membership.device_id},{membership.group_id}"},
+    indexes={"device_id": attrgetter("device_id"), "group_id": attrgetter("group_id")},
+)

@@ -1,0 +1,103 @@
+"""A file of a registry, and the table that was read from it last."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from devicesvc import garbage_collection
+from devicesvc.csv_codec.format import Fault, Format
+from devicesvc.dao.csv.snapshot import Table
+from devicesvc.dao.durable_file import Version, VersionTracker, make_durable
+
+T = TypeVar("T")
+
+MAX_FAULTS = 20  # so many are named in a refusal; `devicesvc check` names all
+MAX_LOGGED = 10  # ids in a line of the log
+
+log = logging.getLogger(__name__)
+
+
+class CsvFile(Generic[T]):
+    """A file that holds a table.
+
+    table: its last good version; it is empty until the file is read for the first time. fault: what is wrong with the
+    file now. in_doubt: what it says may not be durable.
+    """
+
+    def __init__(self, path: Path, format: Format[T]) -> None:
+        self.path = path
+        self.table = Table.from_records(format, {})
+        self.fault: str | None = None
+        self.in_doubt = False
+        self.tracker = VersionTracker(path)
+
+    def read(self) -> Version | None:
+        """Read the file, which may be broken or gone, and return its version. The caller shows the readers what the
+        file says, and then marks the version as read."""
+        version: Version | None = None
+        fault: str | None
+        try:
+            version = Version(self.path.open("rb"))
+            self._make_durable(version)
+            with garbage_collection.paused():
+                parsed = self.table.format.read(version.file, self.table.items_by_line())
+        except OSError as error:
+            fault = f"{self.path} cannot be read: {error.strerror}."
+        else:
+            fault = _fault(self.path, parsed.faults)
+            if not fault:
+                before, self.table = self.table, Table.from_records(self.table.format, parsed.records)
+                log.info("Read %s: %d rows%s", self.path, len(self.table), _difference(before, self.table))
+        if fault and fault != self.fault:
+            log.error("%s", fault)
+        self.fault = fault
+        return version
+
+    def content(self, table: Table[T]) -> Iterable[bytes]:
+        """The file that holds a table, in pieces."""
+        return [table.format.header, *table.content]
+
+    def _make_durable(self, version: Version) -> None:
+        """Show readers nothing that a power cut could take back: whoever wrote this version may not have synced it."""
+        try:
+            make_durable(self.path, version)
+        except OSError as error:
+            self.in_doubt = True
+            log.error("%s was changed, but cannot be synced: %s.", self.path, error.strerror)
+
+
+def _fault(path: Path, faults: Sequence[Fault]) -> str | None:
+    if not faults:
+        return None
+    more = f"; and {len(faults) - MAX_FAULTS} more, which devicesvc check names" if len(faults) > MAX_FAULTS else ""
+    return f"{path} breaks a rule: {'; '.join(map(str, faults[:MAX_FAULTS]))}{more}."
+
+
+def _difference(before: Table[T], after: Table[T]) -> str:
+    """What has come, gone and changed, for the log; nothing where there was nothing before."""
+    old, new = before.lines(), after.lines()
+    if not old:
+        return ""
+    came, went = new.keys() - old.keys(), old.keys() - new.keys()
+    changed = {id for id in new.keys() & old.keys() if new[id] != old[id]}
+    return "".join(
+        f"; {verb} {len(ids)}: {', '.join(sorted(ids)[:MAX_LOGGED])}{', ...' if len(ids) > MAX_LOGGED else ''}"
+        for verb, ids in (("came", came), ("went", went), ("changed", changed))
+        if ids
+    )
+
+
+def registry_paths(devices: Path) -> tuple[Path, Path, Path]:
+    """The files of a registry: those of the devices, of the groups and of the memberships."""
+    return devices, companion_path(devices, "group"), companion_path(devices, "device_group")
+
+
+def companion_path(devices: Path, what: str) -> Path:
+    """The file of groups or memberships that belongs to a file of devices: device.csv has group.csv, fleet.csv has
+    fleet.group.csv, so that two registries in one folder never share a file."""
+    if devices.name == "device.csv":
+        return devices.with_name(f"{what}.csv")
+    if devices.suffix == ".csv":
+        return devices.with_suffix(f".{what}.csv")
+    return devices.with_name(f"{devices.name}.{what}")

@@ -1,0 +1,249 @@
+"""The registry in CSV files that a person can read with `cat`: the devices in one, and beside it, once there are any,
+the groups and the memberships.
+
+All is in memory, each item with its line of the file. A change goes to the group commit, which joins the lines to the
+next version of each file that changes, puts these versions in the place of the old ones, and only then answers. So at
+every moment the files are whole, and what was answered is on the disk. Each read first looks whether somebody else has
+changed a file.
+
+There is no journal. After a crash between the renames of one commit, which was not answered, the devices and groups may
+be those of after it and the memberships those of before. So memberships whose device or group is gone do not count.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+from devicesvc.csv_codec.format import Format
+from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
+from devicesvc.dao import durable_file
+from devicesvc.dao.base import Size, Store, T, Transaction
+from devicesvc.dao.csv.file import CsvFile, registry_paths
+from devicesvc.dao.csv.snapshot import Snapshot
+from devicesvc.dao.csv.tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
+from devicesvc.dao.group_commit import GroupCommit, Waiting
+from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Device
+
+WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
+READER_PATIENCE = 1.0  # and a read, before it answers without
+
+log = logging.getLogger(__name__)
+
+
+class CsvStore(Store):
+    """A registry in CSV files.
+
+    url: names the file of the devices; if it is missing it is made, with the devices of `first`. Raises
+    StoreUnavailable if the folder cannot be written or a file breaks a rule.
+    """
+
+    def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
+        path = url.path
+        self._path = path.resolve()  # a link stays a link: what it points to is replaced
+        self._mutex = threading.Lock()  # held to change what follows; the lock on the file only stops other processes
+        # Devices and groups before memberships: they are replaced in this order.
+        devices, groups, memberships = registry_paths(self._path)
+        self._devices = CsvFile(devices, DEVICE_CSV)
+        self._groups = CsvFile(groups, GROUP_CSV)
+        self._memberships = CsvFile(memberships, MEMBERSHIP_CSV)
+        self._files: tuple[CsvFile[Any], ...] = self._devices, self._groups, self._memberships
+        self._snapshot = self._read_snapshot()  # the last good one
+        self._group_commit = GroupCommit(self._commit)
+        if path.is_dir():
+            raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
+        if not self._path.parent.is_dir():
+            raise StoreUnavailable(f"There is no folder {self._path.parent}: make it first, or give another path.")
+        with self._locked():
+            durable_file.sweep([file.path for file in self._files])
+            if not self._path.exists():
+                self._make(first)
+            self._reload()
+        if fault := self._fault():
+            self.close()
+            raise StoreUnavailable(fault)
+
+    @property
+    def devices(self) -> CsvDevices:
+        snapshot = self._current()
+        return CsvDevices(snapshot.devices, snapshot.memberships)
+
+    @property
+    def groups(self) -> CsvGroups:
+        snapshot = self._current()
+        return CsvGroups(snapshot.groups, snapshot.memberships)
+
+    @property
+    def memberships(self) -> CsvMemberships:
+        return CsvMemberships(self._current().memberships)
+
+    def _write(self, change: Callable[[Transaction], T]) -> T:
+        return cast(T, self._group_commit.run(change))
+
+    def size(self) -> Size:
+        snapshot = self._current()
+        bytes = sum(file.tracker.size for file in self._files)
+        return Size(len(snapshot.devices), len(snapshot.groups), len(snapshot.memberships), bytes)
+
+    def ping(self) -> None:
+        with self._locked():
+            self._reload()
+            self._refuse_if_broken()
+            durable_file.prepare({self._path: [DEVICE_CSV.header]})[self._path].file.close()
+            durable_file.sweep([self._path])
+
+    def close(self) -> None:
+        self._group_commit.close()
+        with self._mutex:
+            for file in self._files:
+                file.tracker.mark_read(None)
+                file.tracker.close_old()
+
+    def _commit(self, group: Sequence[Waiting]) -> None:
+        """Run the changes one after another, make what they did durable together, and only then tell each its outcome.
+
+        If that fails each gets the failure, also one that raised: it was judged on what may never be durable.
+        """
+        begin = perf_counter()
+        outcomes: list[Callable[[], None]] = []
+        with self._locked():
+            self._reload()
+            self._refuse_if_broken()
+            tx, changed = CsvTransaction(self._snapshot), 0
+            for change, outcome in group:
+                try:
+                    outcomes.append(partial(outcome.set_result, tx.run(change)))
+                    changed += bool(tx.changes)
+                except Exception as error:  # whatever it is, it belongs to the caller of this change alone
+                    outcomes.append(partial(outcome.set_exception, error))
+            if changed or any(file.in_doubt for file in self._files):
+                # First the orphaned memberships leave the file, so that an id that comes back revives none of them.
+                self._replace(self._snapshot)
+                self._replace(tx.snapshot())
+                self.observer.committed(changed, perf_counter() - begin)
+            for tell in outcomes:
+                tell()
+            for file in self._files:
+                file.tracker.close_old()
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        """Put the next snapshot into the files that differ from it, and then show it to the readers."""
+        tables: dict[CsvFile[Any], Any] = {
+            file: table
+            for file, table in zip(self._files, snapshot, strict=True)
+            if table is not file.table or (file.in_doubt and file.path.exists())
+        }
+        if not tables:
+            return
+        versions = durable_file.prepare({file.path: file.content(table) for file, table in tables.items()})
+        try:
+            if not self._is_current():
+                durable_file.sweep(versions)
+                raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
+            with ExitStack() as publishing:
+                for file in tables:
+                    publishing.enter_context(file.tracker.publishing(versions[file.path]))
+                    file.in_doubt = True
+                durable_file.publish(versions)
+                self._snapshot = snapshot
+                for file, table in tables.items():
+                    file.in_doubt = False
+                    file.table = table
+                    file.tracker.mark_read(versions[file.path])
+        except StoreUnavailable:
+            for version in versions.values():
+                version.file.close()
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the files against every other thread and process."""
+        with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE):
+            yield
+
+    def _is_current(self) -> bool:
+        return all(file.tracker.is_current() for file in self._files)
+
+    def _current(self) -> Snapshot:
+        """What is durable now. If others have changed a file, it is read between two of their commits or, if the lock
+        cannot be had, as it is."""
+        if not self._is_current():
+            with self._mutex:
+                try:
+                    with durable_file.locked(self._path, READER_PATIENCE):
+                        self._reload()
+                except StoreUnavailable:
+                    self._reload()
+        return self._snapshot
+
+    def _reload(self) -> None:
+        """Read the files that others have changed.
+
+        A version is marked as read only when the readers get what it says: until then they come here and wait.
+        """
+        if self._is_current():
+            return
+        versions = {file: file.read() for file in self._files if not file.tracker.is_current()}
+        if not self._fault():
+            self._snapshot = self._read_snapshot()
+        for file, version in versions.items():
+            file.tracker.mark_read(version)
+            file.tracker.close_old()
+        self.observer.reloaded()
+
+    def _read_snapshot(self) -> Snapshot:
+        """The snapshot of what was read from the files."""
+        devices, groups, memberships = self._devices.table, self._groups.table, self._memberships.table
+        orphaned = [
+            key for key, each in memberships.items() if not (devices.get(each.device_id) and groups.get(each.group_id))
+        ]
+        if orphaned:
+            log.warning(
+                "%s: %d memberships, the first of them %s, name a device or group that is not there:"
+                " they do not count, and the next change leaves them out.",
+                *(self._memberships.path, len(orphaned), orphaned[0]),
+            )
+        return Snapshot(devices, groups, memberships.apply(dict.fromkeys(orphaned)))
+
+    def _make(self, first: Sequence[Device]) -> None:
+        for file in (self._groups, self._memberships):
+            if file.path.exists():
+                words = f"{self._path} is missing, but {file.path} is there"
+                raise StoreUnavailable(f"{words}: put the first one back, or move the other away.")
+        content = [DEVICE_CSV.header, *map(DEVICE_CSV.encode, first)]
+        durable_file.prepare({self._path: content})[self._path].file.close()
+        durable_file.publish([self._path])
+        ids = ", ".join(device.id for device in first)
+        log.info("Made %s with %d sample devices: %s", self._path, len(first), ids)
+
+    def _fault(self) -> str | None:
+        """What is wrong with the files now."""
+        return " ".join(file.fault for file in self._files if file.fault) or None
+
+    def _refuse_if_broken(self) -> None:
+        if fault := self._fault():
+            raise StoreUnavailable(f"{fault} It is left as it is until that is mended.")
+
+
+def check(url: StoreUrl) -> list[str]:
+    """Every fault of the files, by file, line and column. Raises StoreUnavailable if one cannot be read."""
+    _, groups, memberships = registry_paths(url.path.resolve())
+    faults = _faults(url.path, DEVICE_CSV)
+    for path, format in ((groups, GROUP_CSV), (memberships, MEMBERSHIP_CSV)):
+        if path.exists():
+            faults += _faults(path, format)
+    return faults
+
+
+def _faults(path: Path, format: Format[Any]) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            return [f"{path}, {fault}" for fault in format.read(file, {}).faults]
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be read: {error.strerror}.") from error

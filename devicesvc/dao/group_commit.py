@@ -1,0 +1,78 @@
+"""Group commit: one thread commits together all changes that wait, so that many writers share one write to the disk."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from devicesvc.errors import StoreUnavailable
+
+
+class Waiting(NamedTuple):
+    """A change, and the future on which its caller waits for the outcome."""
+
+    change: Callable[[Any], Any]
+    outcome: "Future[Any]"
+
+
+class GroupCommit:
+    """Runs `commit` with all changes that wait, again and again, in a thread of its own.
+
+    The thread starts with the first change, so after the fork of a worker. commit sets the outcome of each change that
+    it is given; what it raises becomes the outcome of those that have none.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Waiting]], None]) -> None:
+        self._commit = commit
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._state = threading.Lock()  # held to start and to close
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, change: Callable[[Any], Any]) -> Any:
+        """Have the change committed, and return its result or raise its error. Raises StoreUnavailable once closed."""
+        waiting = Waiting(change, Future())
+        with self._state:
+            if self._closed:
+                raise StoreUnavailable("The store is closed.")
+            if not self._thread:
+                self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
+                self._thread.start()
+            self._queue.put(waiting)
+        return waiting.outcome.result()
+
+    def close(self) -> None:
+        """Commit what waits, and end the thread."""
+        with self._state:
+            self._closed = True
+            self._queue.put(None)
+        if self._thread:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while group := self._next_group():
+            self.run_group(group)
+
+    def run_group(self, group: Sequence[Waiting]) -> None:
+        """Commit these changes together, and see that each has an outcome."""
+        try:
+            self._commit(group)
+        except Exception as error:  # also a defect of ours must reach the callers, and leave the thread alive
+            for _, outcome in group:
+                if not outcome.done():
+                    outcome.set_exception(error)
+
+    def _next_group(self) -> list[Waiting]:
+        """All changes that wait now, at least one; none if the store is closed."""
+        group: list[Waiting] = []
+        waiting = self._queue.get()
+        while waiting:
+            group.append(waiting)
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                return group
+        if group:
+            self._queue.put(None)  # the end, found again after this group
+        return group

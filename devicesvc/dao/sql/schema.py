@@ -1,0 +1,92 @@
+"""The tables of the SQL stores. Alembic makes them, in migrations/; a test compares the two.
+
+Text is compared and sorted by code point on every database: SQLite does so by itself, PostgreSQL by the collation "C".
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _text(name: str, *more: ForeignKey) -> "Column[str]":
+    return Column(name, TEXT, *more, nullable=False)
+
+
+def _columns(entity: Entity[Any]) -> "list[Column[str]]":
+    return [_text(column.name) for column in entity.in_database]
+
+
+# One row, which every change writes. So changes come one after another, and 0 means that nobody has used the registry.
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", Integer, autoincrement=False, nullable=False),
+    Column("changes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+devices = Table(
+    DEVICE.table,
+    metadata,
+    *_columns(DEVICE),
+    PrimaryKeyConstraint("id"),
+    Index(None, "name"),
+    Index(None, "hardware_sn"),
+    Index(None, "type"),
+    Index(None, "status"),
+)
+
+nics = Table(
+    NIC.table,
+    metadata,
+    _text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
+    Column("position", Integer, nullable=False),
+    *_columns(NIC),
+    PrimaryKeyConstraint("device_id", "position"),
+    Index(None, "mac"),
+    Index(None, "ipv4"),
+)
+
+groups = Table(
+    GROUP.table,
+    metadata,
+    *_columns(GROUP),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("name"),
+)
+
+memberships = Table(
+    MEMBERSHIP.table,
+    metadata,
+    _text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
+    _text("group_id", ForeignKey("groups.id", ondelete="CASCADE")),
+    PrimaryKeyConstraint("device_id", "group_id"),
+    Index(None, "group_id"),
+)

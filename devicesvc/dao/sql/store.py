@@ -1,0 +1,255 @@
+"""The registry in a SQL database: SQLite or PostgreSQL.
+
+A change is one transaction, which first writes the one row of the table `registry`. So changes run one after another,
+also those of other processes and hosts. A read is a transaction of its own, on what is durable then.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text, update
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NotSupportedError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from devicesvc.dao.base import ChangeSet, Size, Store, T, Transaction
+from devicesvc.dao.sql import schema
+from devicesvc.dao.sql.tables import (
+    SqlDevices,
+    SqlDeviceWriter,
+    SqlGroups,
+    SqlGroupWriter,
+    SqlMemberships,
+    SqlMembershipWriter,
+)
+from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import Device
+
+PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
+STATEMENT_SECONDS = 15  # that one statement of PostgreSQL may take
+CONNECTIONS = 32  # as many as a worker has threads
+
+log = logging.getLogger(__name__)
+
+
+class SqlTransaction:
+    """What a change gets: the tables, in the transaction of the connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        def connect() -> Any:
+            return nullcontext(connection)
+
+        self.changes = ChangeSet()
+        self.devices = SqlDeviceWriter(connect, self.changes)
+        self.groups = SqlGroupWriter(connect, self.changes)
+        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups, self.changes)
+
+
+class SqlStore(Store):
+    """A registry in a database that has the tables.
+
+    first: the devices of a registry that nobody has used yet. Raises StoreUnavailable if the database cannot be
+    reached or does not have the tables.
+    """
+
+    def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
+        self._redacted = url.redacted
+        self._turn = threading.Lock()
+        try:
+            self._engine = _ENGINES[url.sql.get_backend_name()](url)
+        except ArgumentError as error:
+            raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
+        try:
+            with self._reading() as connection:
+                if not inspect(connection).has_table(schema.registry.name):
+                    words = f"{self._redacted} has no registry"
+                    raise StoreUnavailable(f"{words}: devicesvc db upgrade {self._redacted} makes it.")
+                is_new = not connection.scalar(select(schema.registry.c.changes))
+            if is_new:
+                self._fill(first)
+        except UnicodeError as error:  # a host that cannot be one
+            self.close()
+            raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    @property
+    def devices(self) -> SqlDevices:
+        return SqlDevices(self._reading)
+
+    @property
+    def groups(self) -> SqlGroups:
+        return SqlGroups(self._reading)
+
+    @property
+    def memberships(self) -> SqlMemberships:
+        return SqlMemberships(self._reading)
+
+    def _write(self, change: Callable[[Transaction], T]) -> T:
+        begin = perf_counter()
+        with self._writing() as connection:
+            tx = SqlTransaction(connection)
+            result = change(tx)
+            if not tx.changes:
+                connection.rollback()
+        if tx.changes:
+            self.observer.committed(1, perf_counter() - begin)
+        return result
+
+    def size(self) -> Size:
+        counted = schema.devices, schema.groups, schema.memberships
+        counts = [select(func.count()).select_from(each).scalar_subquery() for each in counted]
+        with self._reading() as connection:
+            return Size._make(connection.execute(select(*counts, _BYTES[self._engine.dialect.name])).one())
+
+    def ping(self) -> None:
+        with self._writing():
+            pass  # but for the count of changes, which is written and synced
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _fill(self, first: Sequence[Device]) -> None:
+        with self._writing() as connection:
+            if connection.execute(select(schema.registry.c.changes)).scalar_one() > 1:
+                return  # somebody else was first
+            SqlTransaction(connection).devices.put_many(first)
+        log.info("Made %s with %d sample devices: %s", self._redacted, len(first), ", ".join(each.id for each in first))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A transaction to read in."""
+        with self._understood("Nothing was read."):
+            engine = self._engine.execution_options(**_READING[self._engine.dialect.name])
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction to write in, after all others and before the next: it is committed unless it has ended."""
+        with (
+            self._queued(),
+            self._understood("Nothing was changed."),
+            self._engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            connection.execute(update(schema.registry).values(changes=schema.registry.c.changes + 1))
+            yield connection
+            if transaction.is_active:
+                with self._understood("The outcome is unknown."):
+                    transaction.commit()
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """One change of this process at a time: SQLite has no queue, but lets those that wait sleep and try again."""
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise StoreUnavailable(f"{self._redacted} is busy: other changes take long. Nothing was changed.")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _understood(self, consequence: str) -> Iterator[None]:
+        """Say what a database refuses to do in the words of the registry."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"{self._redacted} is busy: no connection is free. {consequence}") from error
+        except (DataError, IntegrityError, NotSupportedError):
+            raise  # a defect of ours
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0].rstrip(".")
+            raise StoreUnavailable(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
+
+
+def check(url: StoreUrl) -> list[str]:
+    """The faults of a database: none, for it refuses them itself. Raises StoreUnavailable if it cannot be opened."""
+    SqlStore(url).close()
+    return []
+
+
+_BYTES: dict[str, Any] = {
+    "sqlite": text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"),
+    "postgresql": text("pg_database_size(current_database())"),
+}
+
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"begin": "BEGIN"},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
+
+def _sqlite(url: StoreUrl) -> Engine:
+    """Raises StoreUnavailable if there is no file: SQLite would make an empty one."""
+    path = url.path
+    if not path.is_file():
+        raise StoreUnavailable(f"There is no file {path}: devicesvc db upgrade {url.redacted} makes it.")
+
+    def connect() -> sqlite3.Connection:
+        """Open the file that there is: no mode but this leaves a missing one missing."""
+        name = f"file:{quote(str(path))}?mode=rw"
+        return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine(url.sql, creator=connect, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=PATIENCE)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
+        for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+        """Go on with the file that has the name now, not with one that was moved away or deleted."""
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _postgresql(url: StoreUrl) -> Engine:
+    return create_engine(
+        url.sql,
+        pool_pre_ping=True,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        connect_args={
+            "connect_timeout": PATIENCE,
+            "client_encoding": "utf8",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={PATIENCE}s",
+        },
+    )
+
+
+_ENGINES: dict[str, Callable[[StoreUrl], Engine]] = {"sqlite": _sqlite, "postgresql": _postgresql}

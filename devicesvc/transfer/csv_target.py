@@ -1,0 +1,113 @@
+"""CSV files to write to: temporary files beside those of the registry, made under the lock of the store."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity, device_of_rows
+from devicesvc.csv_codec.format import Format
+from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
+from devicesvc.dao import durable_file
+from devicesvc.dao.csv.file import registry_paths
+from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import StoreUnavailable
+from devicesvc.transfer.csv_source import PATIENCE, CsvSource
+from devicesvc.transfer.source import Chunk
+from devicesvc.transfer.target import Target, exists, refuse_no_place
+
+_ByFile = Iterator[tuple[str, Iterator[Chunk]]]  # the name of a file, and its chunks
+
+_FILE_OF = {NIC.table: DEVICE.table}  # other tables have a file of their own
+
+
+class CsvTarget(Target):
+    """The CSV files of a registry."""
+
+    def __init__(self, url: StoreUrl, replace: bool) -> None:
+        super().__init__()
+        path = url.path
+        self.label = str(path)
+        self._url = url
+        self._replace = replace
+        if path.suffix in (".db", ".sqlite", ".sqlite3"):
+            raise StoreUnavailable(f"{path} would be a CSV file: for an SQLite database write sqlite:///{path}.")
+        refuse_no_place(path)
+        if path.exists() and not path.is_file():
+            raise StoreUnavailable(f"{path} is not a file, but a device or a pipe: name another target.")
+        self._devices, self._groups, self._memberships = registry_paths(path.resolve())
+        # The devices last: a registry without them does not count as one, so it is there as a whole or not at all.
+        self._files = [self._memberships, self._groups, self._devices]
+        self._versions: dict[Path, durable_file.Version] = {}
+        self._wanted = {self._devices}
+
+    def refuse_existing(self) -> None:
+        # What an interrupted migration has put there already: its temporary file of the devices is there still.
+        is_left = not self._devices.exists() and self._devices.with_name(f".{self._devices.name}.tmp").exists()
+        for path in self._files:
+            if path.exists() and not self._replace and not is_left:
+                raise exists(path)
+
+    def paths(self) -> list[Path]:
+        return self._files
+
+    def __enter__(self) -> "CsvTarget":
+        self._open.enter_context(durable_file.locked(self._devices, PATIENCE))
+        self.refuse_existing()
+        self._open.callback(self._close)
+        return self
+
+    def _close(self) -> None:
+        for version in self._versions.values():
+            version.file.close()
+        durable_file.sweep(self._files)
+
+    def fill(self, chunks: Iterable[Chunk]) -> None:
+        by_file: _ByFile = groupby(chunks, key=lambda chunk: _FILE_OF.get(chunk.table) or chunk.table)
+        # Each file is written to its end before the next is begun, as the rows come.
+        self._versions = durable_file.prepare(
+            {
+                self._devices: _device_lines(by_file),
+                self._groups: self._lines(by_file, self._groups, GROUP_CSV, GROUP),
+                self._memberships: self._lines(by_file, self._memberships, MEMBERSHIP_CSV, MEMBERSHIP),
+            }
+        )
+
+    def _lines(
+        self,
+        by_file: _ByFile,
+        path: Path,
+        format: Format[Any],
+        entity: Entity[Any],
+    ) -> Iterator[bytes]:
+        """The file of groups or memberships; it is not wanted if it would be empty and is not there yet."""
+        yield format.header
+        is_empty = True
+        for _, rows in next(by_file)[1]:
+            is_empty = is_empty and not rows
+            yield b"".join(format.encode(entity.from_row(row)) for row in rows)
+        if not is_empty or path.exists():
+            self._wanted.add(path)
+
+    def written(self) -> Iterator[Chunk]:
+        files: list[BinaryIO] = [self._versions[path].file for path in (self._devices, self._groups, self._memberships)]
+        return CsvSource(self._url, check=False, files=files).read()
+
+    def publish(self) -> None:
+        self.refuse_existing()
+        durable_file.publish([path for path in self._files if path in self._wanted])
+        self.published = True
+
+
+def _device_lines(by_file: _ByFile) -> Iterator[bytes]:
+    """The file of devices, of chunks of devices with their network interfaces after them."""
+    yield DEVICE_CSV.header
+    devices: list[Any] = []
+    for table, rows in next(by_file)[1]:
+        if table == DEVICE.table:
+            devices = rows
+            continue
+        nics: dict[str, list[Any]] = {}
+        for row in rows:
+            nics.setdefault(row.device_id, []).append(row)
+        yield b"".join(DEVICE_CSV.encode(device_of_rows(row, nics.get(row.id, ()))) for row in devices)

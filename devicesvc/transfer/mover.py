@@ -1,0 +1,174 @@
+"""All of a registry from one store to another: checked, verified, and there as a whole or not at all."""
+
+import signal
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from devicesvc import garbage_collection
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP
+from devicesvc.dao.urls import parse
+from devicesvc.errors import StoreUnavailable
+from devicesvc.transfer.rejects import Rejects
+from devicesvc.transfer.source import BadRow, Chunk, Source
+from devicesvc.transfer.target import Target
+
+TABLES = (
+    DEVICE.table,
+    GROUP.table,
+    MEMBERSHIP.table,
+)  # a network interface is part of a device
+
+
+@dataclass
+class Result:
+    """What came of a migration.
+
+    written: rows by table; in a dry run, those that would be written. rejected: how many rows were bad, and the first
+    of them. done: whether the target is there.
+    """
+
+    source: str
+    target: str
+    written: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    first_rejected: list[BadRow] = field(default_factory=list)
+    done: bool = False
+    changed: bool = False
+    taken: str = ""
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """The devices, groups and memberships that were written."""
+        return sum(self.written[table] for table in TABLES)
+
+    @property
+    def read(self) -> int:
+        return self.rows + self.rejected
+
+
+class Watcher:
+    """Is told how a migration goes on; this one does nothing with it."""
+
+    def begin(self, source: Source) -> None:
+        """The snapshot of the source is taken."""
+
+    def step(self, source: Source, rows: int) -> None:
+        """So many rows were read."""
+
+    def phase(self, what: str) -> None:
+        """Something else begins."""
+
+
+class _Sums:
+    """Counts and checksums of rows by table. The order of the rows does not matter."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._sums: Counter[str] = Counter()
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.rows:
+            self.counts[chunk.table] += len(chunk.rows)
+            self._sums[chunk.table] += sum(map(hash, chunk.rows))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sums) and (self.counts, self._sums) == (other.counts, other._sums)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def migrate(
+    result: Result,
+    *,
+    replace: bool = False,
+    skip_bad: Path | None = None,
+    dry_run: bool = False,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Write all of result.source to result.target, and say in the result what came of it.
+
+    replace: put it in the place of a target that is there. skip_bad: leave bad rows out, and write them to this file;
+    without it, a bad row means that nothing is written. dry_run: only look. Raises StoreUnavailable if it cannot be
+    done: then the target is as it was, unless the text says otherwise.
+    """
+    begin = perf_counter()
+    watcher = watcher or Watcher()
+    source_url, target_url = parse(result.source), parse(result.target)
+    with source_url.source() as source, garbage_collection.paused():
+        target = target_url.target(replace or dry_run)
+        _refuse_same(result, source, target, skip_bad, replace or dry_run)
+        target.refuse_existing()
+        result.source, result.target = source.label, target.label
+        result.taken = f"{source.taken:%Y-%m-%d %H:%M:%S}"
+        rejects, sums = Rejects(skip_bad, not dry_run), _Sums()
+        source.rejected = rejects.add
+        chunks = _good_chunks(source, rejects, sums, watcher)
+        watcher.begin(source)
+        try:
+            if dry_run:
+                deque(chunks, maxlen=0)
+            else:
+                with target:
+                    target.fill(chunks)
+                    if not rejects.is_fatal:
+                        _verify(target, sums, watcher)
+                        with _uninterrupted():
+                            rejects.publish()
+                            target.publish()
+                            result.done = True
+        finally:
+            rejects.close()
+        result.written = sums.counts
+        result.rejected, result.first_rejected = rejects.count, rejects.first
+        result.changed = source.has_changed()
+    result.seconds = perf_counter() - begin
+    return result
+
+
+def _good_chunks(source: Source, rejects: Rejects, sums: _Sums, watcher: Watcher) -> Iterator[Chunk]:
+    """The good rows of a source, counted. After the first bad row that may not be left out no rows are given, though
+    all are read, so that every fault is named."""
+    for chunk in source.read():
+        sums.add(chunk)
+        watcher.step(source, sum(sums.counts[table] for table in TABLES) + rejects.count)
+        yield Chunk(chunk.table, []) if rejects.is_fatal else chunk
+
+
+def _verify(target: Target, given: _Sums, watcher: Watcher) -> None:
+    watcher.phase("Reading it back")
+    found = _Sums()
+    for chunk in target.written():
+        found.add(chunk)
+    if found != given:
+        there, wanted = ({name: each.counts[name] for name in given.counts} for each in (found, given))
+        words = f"{there} rows in place of {wanted}" if there != wanted else "rows that differ from those written"
+        raise StoreUnavailable(f"{target.label} has {words}. Nothing was changed.")
+
+
+def _refuse_same(result: Result, source: Source, target: Any, skip_bad: Path | None, replace: bool) -> None:
+    """No file may be two things in one migration."""
+    if result.source == result.target or set(source.paths()) & set(target.paths()):
+        raise StoreUnavailable(f"{result.source} and {result.target} share a file: name another target.")
+    if skip_bad:
+        if skip_bad.resolve() in (*source.paths(), *target.paths()):
+            raise StoreUnavailable(f"{skip_bad} is a file of the source or the target: name another for the bad rows.")
+        if skip_bad.exists() and not replace:
+            raise StoreUnavailable(f"{skip_bad} is there already: name another file, or add --replace.")
+        if not skip_bad.resolve().parent.is_dir():
+            raise StoreUnavailable(f"{skip_bad} cannot be made: there is no folder {skip_bad.resolve().parent}.")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: what it says next must be so."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,220 @@
+"""Databases to read from, each in one transaction or in a copy, each row checked by the rules of model.py."""
+
+import csv
+import io
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from itertools import chain, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, device_of_rows
+from devicesvc.csv_codec.formats import DEVICE_CSV, NIC_COLUMNS
+from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import Invalid, StoreUnavailable
+from devicesvc.transfer.plain_lines import plain
+from devicesvc.transfer.postgresql import connected
+from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
+
+ROWS = 2_000  # of a database that are read together
+
+_NIC_CELLS = range(len(NIC.names) - len(NIC.columns), len(NIC.names))  # in a row, after the keys
+_in_file_order = itemgetter(*[(*DEVICE.names, *NIC_COLUMNS).index(column) for column in DEVICE_CSV.columns])
+
+
+class SqlSource(Source):
+    """A database, read in one transaction."""
+
+    def __init__(self, url: StoreUrl) -> None:
+        super().__init__()
+        self.label = url.redacted
+        self._url = url
+        url.schema().must_be_current(url.text)
+        self._connection: Any = self._connect()
+        self.taken = datetime.now()
+        self._changes = self._one("SELECT changes FROM registry")
+        self.total = sum(self._one(f"SELECT count(*) FROM {each.table}") for each in (DEVICE, GROUP, MEMBERSHIP))
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """Open a connection, in a transaction that sees one snapshot until it is closed with `_open`."""
+
+    @abstractmethod
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        """The rows of a query, as they come. name: what to call it, no other has it."""
+
+    @abstractmethod
+    def _changes_now(self) -> int:
+        """The count of changes in the database now."""
+
+    def _one(self, query: str) -> Any:
+        with self._errors():
+            return self._connection.execute(query).fetchone()[0]
+
+    def _query(self, entity: Any, order: str) -> Iterator[Any]:
+        """The rows of a table, as they come."""
+        with self._errors():
+            query = f"SELECT {', '.join(entity.names)} FROM {entity.table} ORDER BY {order}"
+            rows = self._rows(f"read_{entity.table}", query)
+            # Through chain, not from the cursor: this generator would close the cursor, perhaps after its connection.
+            yield from map(entity.Row._make, chain(rows))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._connection.Error as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise StoreUnavailable(f"{self.label} cannot be read: {reason}. Nothing was changed.") from error
+
+    def has_changed(self) -> bool:
+        try:
+            return bool(self._changes_now() != self._changes)
+        except (StoreUnavailable, self._connection.Error, SQLAlchemyError):
+            return True
+
+    def _devices(self) -> Iterator[Chunk]:
+        nics = self._query(NIC, "device_id, position")
+        nic = next(nics, None)
+        rows = self._query(DEVICE, "id")
+        while chunk := list(islice(rows, ROWS)):
+            devices: list[tuple[Any, list[Any]]] = []  # each with its network interfaces
+            for row in chunk:
+                own = []
+                while nic and nic.device_id <= row.id:
+                    if nic.device_id == row.id:
+                        own.append(nic)
+                    else:
+                        self._reject_nic(nic)
+                    nic = next(nics, None)
+                devices.append((row, own))
+            yield from self._checked(devices).chunks()
+            self.done += len(chunk)
+        for each in chain([nic] if nic else [], nics):
+            self._reject_nic(each)
+
+    def _checked(self, devices: list[tuple[Any, list[Any]]]) -> DeviceRows:
+        rows = None
+        with suppress(TypeError, UnicodeEncodeError):  # a value is not text, or not Unicode: the slow way names it
+            lines = [
+                ",".join(_in_file_order((*row, *(";".join([nic[at] for nic in nics]) for at in _NIC_CELLS))))
+                for row, nics in devices
+            ]
+            rows = plain(("\n".join(lines) + "\n").encode())
+        # A cell that holds a comma, a semicolon or a line break changes one of these counts.
+        if rows and (len(rows.devices), len(rows.nics)) == (len(devices), sum(len(nics) for _, nics in devices)):
+            self.known.devices.update((row.id, 0) for row in rows.devices)
+            return rows
+        good = []
+        for row, nics in devices:
+            try:
+                device = device_of_rows(row, nics)
+            except Invalid as error:
+                nic_cells = [cell for nic in nics for cell in nic[_NIC_CELLS.start :]]
+                self._reject(DEVICE.table, row.id, error, [*row, *nic_cells])
+                continue
+            self.known.devices[device.id] = 0
+            good.append(device)
+        return DeviceRows.of(good)
+
+    def _groups(self) -> Iterator[Chunk]:
+        rows = self._query(GROUP, "id")
+        while chunk := list(islice(rows, ROWS)):
+            good = []
+            for row in chunk:
+                try:
+                    good.append(GROUP.to_row(GROUP.from_row(row)))
+                except Invalid as error:
+                    self._reject(GROUP.table, row.id, error, row)
+                else:
+                    self.known.groups[row.id] = 0
+            yield Chunk(GROUP.table, good)
+            self.done += len(chunk)
+
+    def _memberships(self) -> Iterator[Chunk]:
+        rows = self._query(MEMBERSHIP, "device_id, group_id")
+        while chunk := list(islice(rows, ROWS)):
+            good = []
+            for row in chunk:
+                try:
+                    if faults := self.known.orphaned(MEMBERSHIP.from_row(row)):
+                        raise Invalid(faults)
+                except Invalid as error:
+                    self._reject(MEMBERSHIP.table, row.device_id, error, row)
+                else:
+                    good.append(row)
+            yield Chunk(MEMBERSHIP.table, good)
+            self.done += len(chunk)
+
+    def _reject(self, table: str, id: object, error: Invalid, row: Sequence[Any]) -> None:
+        places = "; ".join(f"column {column}: {rule}" for column, rule in error.errors.items())
+        raw = io.StringIO()
+        csv.writer(raw, lineterminator="").writerow(row)
+        text = raw.getvalue().encode(errors="backslashreplace").decode()
+        self.rejected(BadRow(self.label, 0, f"table {table}, row {id!r}, {places}", text))
+
+    def _reject_nic(self, row: Any) -> None:
+        rule = f"must be the id of a device, and {row.device_id!r} is not"
+        self._reject(NIC.table, row.device_id, Invalid({"device_id": rule}), row)
+
+
+class SqliteSource(SqlSource):
+    """A copy of an SQLite file, made in one go: a service that changes the file waits only for that."""
+
+    def _connect(self) -> sqlite3.Connection:
+        copy = sqlite3.connect("", isolation_level=None)  # its file has no name: nothing is left, however this ends
+        self._open.callback(copy.close)
+        try:
+            with closing(_read_only(self._url.path)) as source:
+                source.execute("PRAGMA busy_timeout = 5000")
+                copy.execute("PRAGMA synchronous = OFF")
+                copy.execute("PRAGMA journal_mode = OFF")
+                source.backup(copy)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self.label} cannot be read: {error}.") from error
+        copy.text_factory = _text
+        return copy
+
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        rows: sqlite3.Cursor = self._connection.execute(query)
+        return rows
+
+    def _changes_now(self) -> int:
+        with closing(_read_only(self._url.path)) as now:
+            return int(now.execute("SELECT changes FROM registry").fetchone()[0])
+
+    def paths(self) -> list[Path]:
+        return [self._url.path.resolve()]
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")  # what is not UTF-8 breaks the rule for text
+
+
+class PostgresSource(SqlSource):
+    """A PostgreSQL database, in a transaction that reads one snapshot."""
+
+    def _connect(self) -> Any:
+        return self._open.enter_context(connected(self._url, read_only=True))
+
+    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+        cursor: Any = self._open.enter_context(self._connection.cursor(name=name))
+        cursor.itersize = ROWS
+        return cursor.execute(query)  # type: ignore[no-any-return]
+
+    def _changes_now(self) -> int:
+        with connected(self._url, read_only=True) as now:
+            return int(now.execute("SELECT changes FROM registry").fetchone()[0])
+
+    def paths(self) -> list[Path]:
+        return []

@@ -1,0 +1,214 @@
+"""Databases to write to: an SQLite file beside the one to be made, or one transaction of PostgreSQL."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from devicesvc.columns import ENTITIES
+from devicesvc.dao import durable_file
+from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import StoreUnavailable
+from devicesvc.transfer.csv_source import PATIENCE
+from devicesvc.transfer.postgresql import connected
+from devicesvc.transfer.source import Chunk
+from devicesvc.transfer.target import Target, exists, refuse_no_place
+
+ROWS = 5_000  # of a database that are read back together
+CACHE = 32  # MB that SQLite may take while a database is filled
+
+_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"  # not of constraints
+_COLUMNS = {entity.table: ", ".join(entity.names) for entity in ENTITIES}
+_ROW = {entity.table: entity.Row for entity in ENTITIES}
+_INSERT = {
+    entity.table: f"INSERT INTO {entity.table} ({_COLUMNS[entity.table]}) VALUES ({', '.join('?' * len(entity.names))})"
+    for entity in ENTITIES
+}
+
+
+class SqliteTarget(Target):
+    """An SQLite file, made as a temporary database beside it."""
+
+    def __init__(self, url: StoreUrl, replace: bool) -> None:
+        super().__init__()
+        self.label = url.redacted
+        self._url = url
+        self._path = url.path.resolve()
+        self._temporary = self._path.with_name(f".{self._path.name}.tmp")
+        self._replace = replace
+        refuse_no_place(self._path)
+
+    def refuse_existing(self) -> None:
+        if self._path.exists() and not self._replace:
+            raise exists(self._path)
+
+    def paths(self) -> list[Path]:
+        return [self._path]
+
+    def __enter__(self) -> "SqliteTarget":
+        with self._errors():
+            self._file = self._open.enter_context(self._take_temporary())
+        self._open.callback(self._sweep)
+        return self
+
+    def _take_temporary(self) -> BinaryIO:
+        """Make the temporary database anew, unless another process is at it. A lock tells: it ends with its process."""
+        file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        if not self._lock(file.fileno()):
+            file.close()
+            raise StoreUnavailable(f"{self._path} is being made by another migration: wait until it has ended.")
+        for journal in _journals(self._temporary):
+            journal.unlink(missing_ok=True)
+        file.truncate(0)
+        durable_file.copy_mode_and_owner(self._path, file.fileno())
+        return file
+
+    def _lock(self, handle: int) -> bool:
+        try:
+            # Another migration, which has ended just now, may have put what was opened in its place: it stays.
+            return durable_file.try_lock(handle) and os.path.samestat(os.fstat(handle), os.stat(self._temporary))
+        except FileNotFoundError:
+            return False
+
+    def _sweep(self) -> None:
+        if not self.published:
+            for path in (self._temporary, *_journals(self._temporary)):
+                path.unlink(missing_ok=True)
+
+    def fill(self, chunks: Iterable[Chunk]) -> None:
+        self._url.schema().upgrade(f"sqlite:///{self._temporary}")
+        with self._errors(), closing(sqlite3.connect(self._temporary, isolation_level=None)) as to:
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "foreign_keys = OFF"):
+                to.execute(f"PRAGMA {pragma}")
+            to.execute(f"PRAGMA cache_size = -{CACHE * 1024}")
+            to.execute("BEGIN")
+            indexes = to.execute(_INDEXES).fetchall()
+            for name, _ in indexes:
+                to.execute(f'DROP INDEX "{name}"')
+            for table, rows in chunks:
+                to.executemany(_INSERT[table], rows)
+            for _, sql in indexes:
+                to.execute(sql)
+            to.execute("UPDATE registry SET changes = changes + 1")
+            to.execute("COMMIT")
+        with self._errors():
+            durable_file.sync_file(self._file)
+
+    def written(self) -> Iterator[Chunk]:
+        with self._errors(), closing(sqlite3.connect(f"{self._temporary.as_uri()}?mode=ro", uri=True)) as made:
+            for table, columns in _COLUMNS.items():
+                yield from _chunks(table, made.execute(f"SELECT {columns} FROM {table}"))
+
+    def publish(self) -> None:
+        self.refuse_existing()
+        with self._errors(), self._nobody_writes():
+            self._temporary.replace(self._path)
+            self.published = True
+            durable_file.sync_folder(self._path.parent)
+
+    @contextmanager
+    def _nobody_writes(self) -> Iterator[None]:
+        """Hold the database that is replaced. That also takes back what a crash may have left half done in it: SQLite
+        would play a journal left beside it into the new one."""
+        with ExitStack() as holding:
+            if self._path.exists():
+                old = holding.enter_context(
+                    closing(sqlite3.connect(self._path, isolation_level=None, timeout=PATIENCE))
+                )
+                try:
+                    old.execute("PRAGMA journal_mode = DELETE")
+                    old.execute("BEGIN EXCLUSIVE")
+                except sqlite3.OperationalError as error:
+                    raise StoreUnavailable(f"{self._path} is in use: {error}. Nothing was changed.") from error
+                except sqlite3.DatabaseError:
+                    pass  # not a database: nobody is at it
+            for journal in _journals(self._path):
+                journal.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            after = "It was replaced, but may not outlive a power cut" if self.published else "Nothing was changed"
+            raise StoreUnavailable(f"{self._path} cannot be written: {reason}. {after}.") from error
+
+
+def _chunks(table: str, cursor: Any) -> Iterator[Chunk]:
+    while rows := cursor.fetchmany(ROWS):
+        yield Chunk(table, list(map(_ROW[table]._make, rows)))
+
+
+def _journals(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}-{what}") for what in ("journal", "wal", "shm")]
+
+
+class PostgresTarget(Target):
+    """The tables of a PostgreSQL database, filled in one transaction."""
+
+    def __init__(self, url: StoreUrl, replace: bool) -> None:
+        super().__init__()
+        self.label = url.redacted
+        self._url = url
+        self._replace = replace
+        url.schema().must_be_current(url.text)
+
+    def paths(self) -> list[Path]:
+        return []
+
+    def __enter__(self) -> "PostgresTarget":
+        self._connection = self._open.enter_context(connected(self._url, read_only=False))
+        with self._errors():
+            self._connection.execute(f"SET lock_timeout = '{PATIENCE:g}s'")
+            self._connection.execute("UPDATE registry SET changes = changes + 1")  # others wait
+            for table in ("devices", "groups"):
+                if self._replace:
+                    break
+                if self._connection.execute(f"SELECT EXISTS (SELECT FROM {table})").fetchone()[0]:
+                    raise StoreUnavailable(
+                        f"The registry in {self.label} is not empty: name another target, or add --replace to put"
+                        " this in its place."
+                    )
+            if self._replace:
+                # Not TRUNCATE: those who read meanwhile would wait for it, and then find nothing.
+                for table in reversed(_COLUMNS):
+                    self._connection.execute(f"DELETE FROM {table}")
+        return self
+
+    def fill(self, chunks: Iterable[Chunk]) -> None:
+        with self._errors():
+            for table, rows in chunks:
+                if rows:
+                    self._copy(table, rows)
+
+    def _copy(self, table: str, rows: Iterable[Any]) -> None:
+        copying = f"COPY {table} ({_COLUMNS[table]}) FROM STDIN"
+        with self._connection.cursor() as cursor, cursor.copy(copying) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def written(self) -> Iterator[Chunk]:
+        with self._errors():
+            for table, columns in _COLUMNS.items():
+                with self._connection.cursor(name=f"verify_{table}") as cursor:
+                    cursor.execute(f"SELECT {columns} FROM {table}")
+                    yield from _chunks(table, cursor)
+
+    def publish(self) -> None:
+        with self._errors():
+            self._connection.commit()
+        self.published = True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise StoreUnavailable(f"{self.label} cannot be written: {reason}. Nothing was changed.") from error

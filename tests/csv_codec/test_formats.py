@@ -1,0 +1,178 @@
+"""The CSV form of devices."""
+
+import csv
+import io
+
+import pytest
+
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.errors import Invalid
+from devicesvc.sample import DEVICES
+from tests.hard_data import HARD, device
+
+HEADER, encode, read = FORMAT.header, FORMAT.encode, FORMAT.read
+GOOD = HEADER + b"".join(map(encode, DEVICES))
+
+
+def by_id(devices):
+    return {each.id: each for each in devices}
+
+
+def row(**changes):
+    """A line of the file with changed cells."""
+    cells = {
+        "id": "1",
+        "name": "n",
+        "type": "t",
+        "hardware_model": "m",
+        "hardware_sn": "s",
+        "software_version": "v",
+        "software_last_update": "2024-01-01 00:00:00",
+        "nic_type": "eth",
+        "nic_mac": "00:00:00:00:00:01",
+        "nic_ipv4": "1.2.3.4",
+        "status": "x",
+    } | changes
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells.values())
+    return line.getvalue().encode()
+
+
+def file(*rows):
+    return HEADER + b"".join(rows)
+
+
+def decode(data):
+    parsed = read(io.BytesIO(data), {})
+    assert parsed.faults == []
+    assert all(record.line == encode(record.item) for record in parsed.records.values())
+    return {id: record.item for id, record in parsed.records.items()}
+
+
+def faults(data):
+    """The rule that each place breaks."""
+    found = read(io.BytesIO(data), {}).faults
+    assert found
+    return {fault.place: fault.rule for fault in found}
+
+
+def test_the_header_is_the_one_of_the_design():
+    assert HEADER == (
+        b"id,name,type,hardware_model,hardware_sn,software_version,software_last_update,nic_type,nic_mac,nic_ipv4,status\n"
+    )
+
+
+def test_a_device_is_a_line_with_its_nics_joined_by_semicolons():
+    assert encode(DEVICES[0]).decode() == (
+        "4322159209,classroom-controller,controller,Raspberry Pi 4,Qm3vK,0.3,2023-05-12 09:30:00,"
+        "eth;wifi,dc:a6:32:1f:04:9b;dc:a6:32:1f:04:9c,192.168.1.10;192.168.1.11,online\n"
+    )
+
+
+def test_what_is_written_is_read_back_in_the_same_order():
+    assert list(decode(GOOD).values()) == list(DEVICES)
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_data_is_read_back(case):
+    assert decode(file(encode(HARD[case]))) == by_id([HARD[case]])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.replace(b"\n", b"\r\n"),
+        GOOD.replace(b"\n", b"\n\n"),
+        b"\n" + GOOD,
+    ],
+    ids=["byte order mark", "CRLF", "empty lines", "an empty first line"],
+)
+def test_what_editors_do_is_accepted(data):
+    assert decode(data) == by_id(DEVICES)
+
+
+def test_columns_may_come_in_another_order():
+    rows = [line[::-1] for line in csv.reader(io.StringIO(GOOD.decode()))]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    assert decode(text.getvalue().encode()) == by_id(DEVICES)
+
+
+def test_a_byte_order_mark_that_a_value_begins_with_is_a_part_of_it():
+    """It is dropped at the start of a file only, where editors put it, and the name of a column is there."""
+    marked = device(status="\ufeffs")
+    lines = [b",".join(reversed(line.split(b","))) for line in (HEADER[:-1], encode(marked)[:-1])]
+    assert decode(b"\n".join([*lines, b""])) == by_id([marked])
+
+
+def test_a_header_alone_is_a_file_without_devices():
+    assert decode(HEADER) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "rule"),
+    [
+        (b"", "line 1", "the file is empty"),
+        (b"id,name\n", "line 1", "must be the header id,name,type,"),
+        (HEADER.replace(b",status", b""), "line 1", "(missing: status; unknown: none)"),
+        (HEADER.replace(b",status", b",status,owner"), "line 1", "(missing: none; unknown: owner)"),
+        (GOOD.replace(b",status", b",state", 1), "line 1", "must be the header"),
+        (GOOD.replace(b",status", b",status,status", 1), "line 1", "must be the header"),
+        (GOOD[:-1], "line 6", "must end with a newline"),
+        (file(row(), b"2,n\n"), "line 3", "must have 11 cells, as the header has, not 2"),
+        (file(row(name="\xff").replace("\xff".encode(), b"\xff")), "line 2", "is not UTF-8"),
+        (file(row(), b'"2\n'), "line 3", "is not CSV: a quote is not closed"),
+        (file(row(), b'"2"x,n\n'), "line 3", "is not CSV"),
+        (file(row(), row(id="2"), row()), "line 4, column id", "must be unique; '1' is on line 2 too"),
+        (file(row(), b"\xef\xbb\xbf" + row(id="2")), "line 3, column id", "must be 1 to 64 letters"),
+        (file(row(id="1.2E+15")), "line 2, column id", "must be 1 to 64 letters"),
+        (file(row(name="")), "line 2, column name", "must be 1 to 64 characters"),
+        (file(row(name="a\nb")), "line 2", "a quote is not closed, and no cell may hold a line break"),
+        (file(row(name="a\rb")), "line 2, column name", "must be 1 to 64 characters"),
+        (file(row(name="a\0b")), "line 2, column name", "must be 1 to 64 characters"),
+        (file(row(software_last_update="2023/8/6 20:00")), "line 2, column software_last_update", "a real date"),
+        (file(row(nic_mac="")), "line 2, column nic_type", "not 1, 0 and 1"),
+        (file(row(nic_type="a;b")), "line 2, column nic_type", "not 2, 1 and 1"),
+        (file(row(nic_type="a;;b", nic_mac=";;", nic_ipv4=";;")), "line 2, column nic_mac", "six pairs"),
+    ],
+)
+def test_a_fault_is_named_by_line_and_column_and_rule(data, place, rule):
+    assert rule in faults(data)[place]
+
+
+def test_a_row_with_too_many_nics_is_refused():
+    many = {"nic_type": ["e"] * 17, "nic_mac": ["00:00:00:00:00:01"] * 17, "nic_ipv4": ["1.1.1.1"] * 17}
+    refusal = faults(file(row(**{column: ";".join(items) for column, items in many.items()})))
+    assert "at most 16" in str(refusal)
+
+
+def test_an_id_with_an_e_would_be_fine_but_not_a_plus_as_spreadsheets_write_it():
+    assert decode(file(row(id="1E15"))) == {"1E15": decode(file(row()))["1"].merge({"id": "1E15"})}
+
+
+def test_every_bad_row_is_named():
+    found = faults(file(*(row(id=f"bad id {number}") for number in range(25)), row()))
+    assert list(found) == [f"line {number}, column id" for number in range(2, 27)]
+
+
+def test_each_bad_cell_of_a_row_is_named():
+    assert set(faults(file(row(id="", name="", nic_ipv4="x")))) == {
+        "line 2, column id",
+        "line 2, column name",
+        "line 2, column nic_ipv4",
+    }
+
+
+@pytest.mark.parametrize("text", ["x\r", "\r", 'a"\nb', "a\nb"])
+def test_a_line_that_would_not_read_back_the_same_is_not_written(text):
+    """The rules let no such text through; should one ever do, the file stays whole."""
+    forged = device()
+    object.__setattr__(forged, "status", text)
+    with pytest.raises(Invalid):
+        encode(forged)
+
+
+def test_order_in_the_file_is_the_order_given():
+    given = [device("b"), device("a"), device("C")]
+    assert list(decode(file(*map(encode, given)))) == ["b", "a", "C"]

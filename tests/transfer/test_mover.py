@@ -1,0 +1,590 @@
+"""A registry goes from one store to another as a whole, or not at all."""
+
+import csv
+import gc
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from contextlib import closing
+
+import psycopg
+import pytest
+from devicesvc.migrations import upgrade
+from sqlalchemy import make_url
+
+from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
+from devicesvc.dao import durable_file
+from devicesvc.dao.urls import open_store, parse
+from devicesvc.errors import StoreUnavailable
+from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
+from devicesvc.sample import DEVICES
+from devicesvc.transfer import csv_source, csv_target, rejects, sql_source, sql_target
+from devicesvc.transfer.mover import Result, Watcher, migrate
+from devicesvc.transfer.source import Chunk
+from tests.csv_codec.test_formats import file, row
+from tests.dao.test_sql_store import CUT
+from tests.hard_data import HARD, HARD_GROUPS, NIC, content, device
+
+SOME = [
+    *DEVICES,
+    *(each.merge({"id": f"hard-{number}"}) for number, each in enumerate(HARD.values())),
+    device("mac", nic=(NIC, Nic("e", "AA-BB-CC-DD-EE-FF", "1.2.3.4"))),
+    device("fold", hardware_model="GROẞ"),
+]
+GROUPS = [
+    each.merge({"id": f"g{number}", "name": f"{number}{each.name}"[:64]})
+    for number, each in enumerate(HARD_GROUPS.values())
+]
+MEMBERS = [Membership(each.id, group.id) for each in SOME[::2] for group in GROUPS[::2]]
+
+
+def fill(folder, devices=SOME, groups=GROUPS, members=MEMBERS, name="device.csv"):
+    """A registry in CSV files, and the path of its devices."""
+    folder.mkdir(exist_ok=True)
+    stem = "" if name == "device.csv" else f"{name.removesuffix('.csv')}."
+    (folder / name).write_bytes(content(devices))
+    (folder / f"{stem}group.csv").write_bytes(content(groups, GROUP_CSV))
+    (folder / f"{stem}device_group.csv").write_bytes(content(members, MEMBERSHIP_CSV))
+    return str(folder / name)
+
+
+def everything(url):
+    """All that a store holds, as it tells itself."""
+    with open_store(url) as store:
+        members = sorted((each.device_id, each.group_id) for each in store.memberships.list())
+        return (
+            {each.id: each for each in store.devices.list()},
+            {each.id: each for each in store.groups.list()},
+            members,
+        )
+
+
+ALL = (
+    {each.id: each for each in SOME},
+    {each.id: each for each in GROUPS},
+    sorted((each.device_id, each.group_id) for each in MEMBERS),
+)
+
+
+def go(source, target, **options):
+    return migrate(Result(str(source), str(target)), **options)
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir() if not each.name.endswith(".lock"))
+
+
+@pytest.fixture
+def source(tmp_path):
+    return fill(tmp_path / "from")
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "device.db"
+
+
+@pytest.fixture
+def url(database):
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture(params=["csv", "sqlite", "postgresql"])
+def target(request, tmp_path):
+    """The URL of a target, ready to be filled."""
+    if request.param == "postgresql":
+        made = request.getfixturevalue("postgres_url")
+        upgrade(made)
+        return made
+    return {"csv": str(tmp_path / "to.csv"), "sqlite": f"sqlite:///{tmp_path}/to.db"}[request.param]
+
+
+class TestRoundTrip:
+    def test_there_and_back(self, source, target, tmp_path):
+        there = go(source, target)
+        assert (there.done, there.rejected, there.changed) == (True, 0, False)
+        assert there.read == there.rows == len(SOME) + len(GROUPS) + len(MEMBERS)
+        assert everything(target) == ALL
+        back = str(tmp_path / "back.csv")
+        assert go(target, back).written == there.written
+        assert everything(back) == ALL
+
+    def test_from_one_database_to_another(self, source, url, target):
+        go(source, url)
+        assert go(url, target, replace=True).done
+        assert everything(target) == ALL
+
+    def test_a_target_gets_no_sample_devices_at_its_next_start(self, target, tmp_path):
+        go(fill(tmp_path / "empty", [], [], []), target)
+        with open_store(target, DEVICES) as store:
+            assert store.devices.list() == []
+
+    def test_the_store_finds_what_was_migrated(self, source, target):
+        go(source, target)
+        with open_store(target) as store:
+            assert [each.id for each in store.devices.list(DeviceFilter(model="gross"))] == ["fold"]
+            assert [each.id for each in store.devices.list(DeviceFilter(mac="aa:bb:cc:dd:ee:ff"))] == ["mac"]
+            assert store.groups.list(GroupFilter(name=GROUPS[0].name)) == [GROUPS[0]]
+
+    def test_a_registry_without_groups_has_no_file_of_them(self, source, tmp_path):
+        shutil.rmtree(tmp_path / "from")
+        (tmp_path / "from").mkdir()
+        (tmp_path / "from/device.csv").write_bytes(content(DEVICES))
+        go(source, tmp_path / "to.csv")
+        assert names(tmp_path) == ["from", "to.csv"]
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda data: b"\xef\xbb\xbf" + data,
+            lambda data: data.replace(b"\n", b"\r\n"),
+            lambda data: b"\n" + data.replace(b"\n", b"\n\n"),
+        ],
+    )
+    def test_what_editors_do_is_accepted(self, tmp_path, url, edit):
+        path = tmp_path / "device.csv"
+        path.write_bytes(edit(content(SOME)))
+        assert go(path, url).rejected == 0
+        assert everything(url)[0] == ALL[0]
+
+    def test_columns_in_another_order(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        with path.open("w", newline="", encoding="utf-8") as to:
+            lines = content(DEVICES).decode().splitlines()
+            csv.writer(to, lineterminator="\n").writerows(line[::-1] for line in csv.reader(lines))
+        go(path, url)
+        assert everything(url)[0] == {each.id: each for each in DEVICES}
+
+    def test_more_than_one_batch(self, tmp_path, url, target):
+        many = [device(f"d{number}", nic=(NIC,) * (number % 3)) for number in range(6_000)]
+        path = fill(tmp_path / "many", many, [], [])
+        go(path, url)
+        go(url, target, replace=True)
+        assert everything(target)[0] == {each.id: each for each in many}
+
+    def test_indexes_are_those_of_the_schema(self, source, tmp_path, url, database):
+        go(source, url)
+        upgrade(f"sqlite:///{tmp_path}/fresh.db")
+
+        def schema(path):
+            with closing(sqlite3.connect(path)) as connection:
+                return sorted(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+        assert schema(database) == schema(tmp_path / "fresh.db")
+        with closing(sqlite3.connect(database)) as made:
+            assert made.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert made.execute("PRAGMA foreign_key_check").fetchall() == []
+            assert made.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+class TestBadRows:
+    BAD = file(row(), row(id="2", name=""), b"3,n\n", row(), row(id="5", nic_mac="x"), b'"6\n', row(id="7"))
+    LINES = [3, 4, 5, 6, 7]
+
+    def test_nothing_is_written_and_each_fault_is_named(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        path.write_bytes(self.BAD)
+        result = go(path, url)
+        assert (result.done, result.read, result.rejected) == (False, 7, 5)
+        assert [each.line for each in result.first_rejected] == self.LINES
+        assert str(result.first_rejected[0]).startswith(f"{path}, line 3, column name: must be 1 to 64 characters")
+        assert "must be unique; '1' is on line 2 too" in str(result.first_rejected[2])
+        assert names(tmp_path) == ["device.csv"]
+
+    def test_they_may_be_skipped(self, tmp_path, url):
+        path, rejected = tmp_path / "device.csv", tmp_path / "rejected.csv"
+        path.write_bytes(self.BAD)
+        result = go(path, url, skip_bad=rejected)
+        assert (result.done, result.read, result.rows, result.rejected) == (True, 7, 2, 5)
+        assert set(everything(url)[0]) == {"1", "7"}
+        with rejected.open(newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file)
+        lines = self.BAD.decode().split("\n")
+        assert head == ["file", "line", "reason", "row"]
+        assert [(each[0], int(each[1]), each[3]) for each in rows] == [(str(path), n, lines[n - 1]) for n in self.LINES]
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (content(DEVICES)[:-1], "must end with a newline"),
+            (file(row(name="\xff").replace("\xff".encode(), b"\xff")), "is not UTF-8"),
+            (file(row(name="a\rb")), "column name"),
+            (file(row(nic_type="a;b")), "not 2, 1 and 1"),
+        ],
+    )
+    def test_hostile_lines(self, tmp_path, url, data, words):
+        path = tmp_path / "device.csv"
+        path.write_bytes(data)
+        assert words in str(go(path, url).first_rejected[0])
+        assert go(path, url, skip_bad=tmp_path / "rejected.csv").rejected == 1
+
+    @pytest.mark.parametrize("skip", [False, True])
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"", "the file is empty"),
+            (b"id,name\n", "line 1 must be the header"),
+            (file(row(), b"x" * 70_000 + b"\n", row(id="2")), "line 3 must be at most 65536 bytes"),
+            (file(row(), b"x" * 900_000), "line 3 must be at most 65536 bytes"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read_to_its_end_is_never_skipped(self, tmp_path, url, data, words, skip):
+        path = tmp_path / "device.csv"
+        path.write_bytes(data)
+        with pytest.raises(StoreUnavailable, match=words):
+            go(path, url, skip_bad=tmp_path / "rejected.csv" if skip else None)
+        assert names(tmp_path) == ["device.csv"]
+
+    def test_groups_and_memberships(self, tmp_path, target):
+        groups = [Group("g", "one"), Group("h", "two")]
+        path = fill(tmp_path / "from", [device("a"), device("b")], groups, [Membership("a", "g")])
+        with (tmp_path / "from/device.csv").open("ab") as to:
+            to.write(row(id="gone", name=""))
+        with (tmp_path / "from/group.csv").open("ab") as to:
+            to.write(b"g,three,\ni,two,\n-,four,\n")
+        with (tmp_path / "from/device_group.csv").open("ab") as to:
+            to.write(b"a,g\nb,i\nnone,none\ngone,g\na\nb,h\n")
+        result = go(path, target, skip_bad=tmp_path / "rejected.csv")
+        reasons = [f"{each.source.rpartition('/')[2]} {each.reason}" for each in result.first_rejected]
+        for reason, start in zip(
+            reasons,
+            [
+                "device.csv line 4, column name: must be 1 to 64",
+                "group.csv line 4, column id: must be unique; 'g' is on line 2 too",
+                "group.csv line 5, column name: must be unique; 'two' is on line 3 too",
+                "group.csv line 6, column id: must be 1 to 64 letters",
+                "device_group.csv line 3, column device_id: must be unique; 'a,g' is on line 2 too",
+                "device_group.csv line 4, column group_id: must be the id of a group",
+                "device_group.csv line 5, column device_id: must be the id of a device",
+                "device_group.csv line 6, column device_id: must be the id of a device",
+                "device_group.csv line 7 must have 2 cells",
+            ],
+            strict=True,
+        ):
+            assert reason.startswith(start)
+        assert everything(target)[2] == [("a", "g"), ("b", "h")]
+        assert result.read == result.rows + 9 == 15
+
+    def test_an_id_that_comes_again_much_later(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        path.write_bytes(content(device(f"d{number}") for number in range(9_000)) + row(id="d7"))
+        (bad,) = go(path, url).first_rejected
+        assert bad.reason == "line 9002, column id: must be unique; 'd7' is on line 9 too"
+
+    def test_only_the_first_are_kept_but_all_are_counted(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        path.write_bytes(file(*[b"bad\n"] * 30_000))
+        result = go(path, url)
+        assert (result.rejected, len(result.first_rejected)) == (30_000, rejects.MAX_SHOWN)
+
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            (
+                "UPDATE devices SET name = 'a' || char(10) WHERE id = 'a'",
+                "table devices, row 'a', column name: ",
+            ),
+            ("UPDATE devices SET status = x'ff' WHERE id = 'a'", "row 'a', column status"),
+            ("UPDATE devices SET name = CAST(x'ff' AS TEXT) WHERE id = 'a'", "row 'a', column name"),
+            ("UPDATE nics SET type = 'a;b'", "row 'a', column nic_type"),
+            ("UPDATE nics SET device_id = 'b'", "table nics, row 'b', column device_id: must be the id of a device"),
+            ("UPDATE nics SET device_id = '0'", "table nics, row '0', column device_id"),
+            ("UPDATE groups SET name = ''", "table groups, row 'g', column name"),
+            ("DELETE FROM groups", "table memberships, row 'a', column group_id"),
+        ],
+    )
+    def test_a_database_that_somebody_broke(self, tmp_path, url, database, damage, words):
+        members = [Membership("a", "g")]
+        go(fill(tmp_path / "from", [device("a", nic=(NIC,))], [Group("g", "name")], members), url)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(damage)
+        result = go(url, tmp_path / "to.csv")
+        assert words in str(result.first_rejected[0])
+        assert not result.done
+        assert go(url, tmp_path / "to.csv", skip_bad=tmp_path / "rejected.csv").done
+
+    @pytest.mark.parametrize(
+        ("damage", "column"),
+        [
+            (
+                "UPDATE devices SET name = 'n,t,m,s,v,2024-01-01 00:00:00,,,,s' || char(10) || 'b,n'",
+                "name",
+            ),
+            (
+                "UPDATE nics SET type = type || ';e', mac = mac || ';00:00:00:00:00:02', ipv4 = ipv4 || ';1.2.3.4'",
+                "nic_type",
+            ),
+        ],
+        ids=["a device", "a network interface"],
+    )
+    def test_cells_that_read_as_more_rows_are_refused_and_make_none(self, tmp_path, url, database, damage, column):
+        nic = (NIC,) if column == "nic_type" else ()
+        go(fill(tmp_path / "from", [device("a", nic=nic)], [], []), url)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(damage)
+        result = go(url, tmp_path / "to.csv")
+        assert (result.done, result.rows, result.rejected) == (False, 0, 1)
+        assert f"row 'a', column {column}: must be" in str(result.first_rejected[0])
+
+
+class TestTargets:
+    def test_one_that_is_there_is_refused_unless_it_may_be_replaced(self, tmp_path, source, target):
+        go(fill(tmp_path / "old", [device("old")], [Group("old", "old")], [Membership("old", "old")]), target)
+        before = everything(target)
+        with pytest.raises(StoreUnavailable, match="--replace"):
+            go(source, target)
+        assert everything(target) == before
+        assert go(source, target, replace=True).done
+        assert everything(target) == ALL
+
+    def test_a_dry_run_writes_nothing(self, tmp_path, source, url):
+        before = names(tmp_path)
+        result = go(source, url, dry_run=True, skip_bad=tmp_path / "rejected.csv")
+        assert (result.done, result.rows) == (False, len(SOME) + len(GROUPS) + len(MEMBERS))
+        assert names(tmp_path) == before
+
+    def test_a_database_is_durable_as_a_whole_before_it_gets_its_name_and_its_name_after(
+        self, monkeypatch, source, url, database, tmp_path
+    ):
+        steps, fsync, replace = [], os.fsync, os.replace
+
+        def what(file):
+            found = os.stat(file)
+            return found.st_ino, found.st_mtime_ns  # of another time, were it written to later
+
+        monkeypatch.setattr(os, "fsync", lambda file: steps.append(("synced", what(file))) or fsync(file))
+        monkeypatch.setattr(os, "replace", lambda *paths: steps.append("named") or replace(*paths))
+        go(source, url)
+        assert steps == [("synced", what(database)), "named", ("synced", what(tmp_path))]
+
+    def test_what_a_killed_run_left_is_swept(self, tmp_path, source, url):
+        for left in (".device.db.tmp", ".device.db.tmp-journal", "device.db-journal"):
+            (tmp_path / left).write_bytes(b"left")
+        go(source, url)
+        assert names(tmp_path) == ["device.db", "from"]
+        assert everything(url) == ALL
+
+    def test_files_that_a_killed_run_put_beside_a_target_do_not_stop_the_next(self, tmp_path, source):
+        (tmp_path / "to").mkdir()
+        for left in ("group.csv", ".device.csv.tmp"):
+            (tmp_path / "to" / left).write_bytes(b"left")
+        go(source, tmp_path / "to/device.csv")
+        assert everything(str(tmp_path / "to/device.csv")) == ALL
+
+    def test_groups_of_somebody_else_are_never_written_over(self, tmp_path, source):
+        (tmp_path / "to").mkdir()
+        (tmp_path / "to/group.csv").write_bytes(b"mine")
+        with pytest.raises(StoreUnavailable, match="is there already"):
+            go(source, tmp_path / "to/device.csv")
+        assert (tmp_path / "to/group.csv").read_bytes() == b"mine"
+
+    def test_two_migrations_at_once(self, source, url):
+        with (
+            parse(url).target(replace=False),
+            pytest.raises(StoreUnavailable, match="by another migration"),
+        ):
+            go(source, url)
+
+    def test_what_another_migration_has_just_put_in_its_place_is_not_emptied(self, monkeypatch, source, url, database):
+        """The other ends between two steps of this one: when its file is open, and not yet locked."""
+        lock = durable_file.fcntl.flock
+
+        def late(handle, how):
+            temporary = database.with_name(".device.db.tmp")
+            if temporary.exists():
+                temporary.write_bytes(b"its work")
+                temporary.replace(database)
+            lock(handle, how)
+
+        monkeypatch.setattr(durable_file.fcntl, "flock", late)
+        with pytest.raises(StoreUnavailable, match="by another migration"):
+            go(source, url)
+        assert database.read_bytes() == b"its work"
+
+    def test_a_database_that_is_in_use_is_not_replaced(self, monkeypatch, source, url, database):
+        monkeypatch.setattr(sql_target, "PATIENCE", 0.1)
+        go(source, url)
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="in use"):
+                go(source, url, replace=True)
+        assert everything(url) == ALL
+
+    def test_what_is_read_back_must_be_what_was_written(self, monkeypatch, source, target):
+        written = sql_target.SqliteTarget.written
+        for kind in (sql_target.SqliteTarget, csv_target.CsvTarget, sql_target.PostgresTarget):
+            read = kind.written
+
+            def damaged(self, read=read):
+                for table, rows in read(self):
+                    damage = [(*each[:-1], "damaged") for each in rows] if table == "groups" else rows
+                    yield Chunk(table, damage)
+
+            monkeypatch.setattr(kind, "written", damaged)
+        with pytest.raises(StoreUnavailable, match="rows that differ"):
+            go(source, target)
+        monkeypatch.undo()
+        assert sql_target.SqliteTarget.written is written
+        assert go(source, target).done
+
+    def test_a_schema_that_is_not_current(self, source, postgres_url):
+        with pytest.raises(StoreUnavailable, match="devicesvc db upgrade"):
+            go(source, postgres_url)
+
+    @pytest.mark.parametrize(
+        ("from_", "to", "words"),
+        [
+            ("none.csv", "to.csv", "There is no file"),
+            ("from/device.csv", "from/device.csv", "share a file"),
+            ("from/device.csv", "from/group.csv", "share a file"),
+            ("from/device.csv", "from", "is a folder"),
+            ("from/device.csv", "/dev/null", "is not a file"),
+            ("from/device.csv", "to.db", "write sqlite:///to.db"),
+            ("from/device.csv", "none/to.csv", "there is no folder"),
+            ("from/device.csv", "sqlite:///none/to.db", "there is no folder"),
+            ("from/device.csv", "sqlite:///from", "is a folder"),
+            ("sqlite:///none.db", "to.csv", "there is no file"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, monkeypatch, tmp_path, source, from_, to, words):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(StoreUnavailable, match=words):
+            go(from_, to)
+        assert names(tmp_path) == ["from"]
+
+    @pytest.mark.parametrize("rejected", ["from/device.csv", "from/group.csv", "there", "none/rejected.csv"])
+    def test_a_file_for_bad_rows_that_is_something_else(self, monkeypatch, tmp_path, source, url, rejected):
+        (tmp_path / "there").touch()
+        with pytest.raises(StoreUnavailable, match=rejected):
+            go(source, url, skip_bad=tmp_path / rejected)
+
+
+class Meanwhile(Watcher):
+    """Does something once the state of the source is taken."""
+
+    def __init__(self, do):
+        self.do = do
+
+    def begin(self, source):
+        self.do()
+
+
+class BeforeTheEnd(Watcher):
+    """Does something when all is written, and not yet in its place."""
+
+    def __init__(self, do):
+        self.do = do
+
+    def phase(self, what):
+        self.do()
+
+
+class TestMeanwhile:
+    def test_who_reads_a_target_that_is_replaced_finds_what_was_there(self, source, target, tmp_path):
+        go(fill(tmp_path / "old", [device("old")], [], []), target)
+        seen = []
+        with open_store(target) as service:
+            read = BeforeTheEnd(lambda: seen.extend(service.devices.list()))
+            assert go(source, target, replace=True, watcher=read).done
+            assert seen == [device("old")]
+            assert {each.id: each for each in service.devices.list()} == ALL[0]
+
+    def test_one_state_of_a_service_that_goes_on_is_taken(self, target, tmp_path):
+        """Another store changes the source, as a service does, while it is read."""
+        path = str(tmp_path / "device.csv")
+        with open_store(path, DEVICES) as service:
+            add = Meanwhile(lambda: service.write(lambda tx: (tx.devices.add(device("new")), tx.groups.add(GROUPS[0]))))
+            result = go(path, target, watcher=add)
+            assert (result.done, result.changed) == (True, True)
+            assert everything(target) == ({each.id: each for each in DEVICES}, {}, [])
+            service.write(lambda tx: tx.devices.add(device("later")))
+            assert len(service.devices.list()) == len(DEVICES) + 2
+
+    def test_a_database_too(self, target, tmp_path, source):
+        result = None
+        go(source, target)
+        with open_store(target) as service:
+            add = Meanwhile(lambda: service.write(lambda tx: tx.devices.add(device("new"))))
+            result = go(target, f"sqlite:///{tmp_path}/other.db", watcher=add)
+        assert (result.done, result.changed) == (True, True)
+        assert everything(f"sqlite:///{tmp_path}/other.db") == ALL
+
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_a_server_that_goes_away(self, source, postgres_url, tmp_path, dry_run):
+        def cut():
+            plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+            with psycopg.connect(plain) as other:
+                other.execute(CUT)
+
+        upgrade(postgres_url)
+        go(source, postgres_url)
+        with pytest.raises(
+            StoreUnavailable, match=r"cannot be read: terminating connection.*\. Nothing was changed\.$"
+        ):
+            go(postgres_url, tmp_path / "to.csv", watcher=Meanwhile(cut), dry_run=dry_run)
+        assert names(tmp_path) == ["from"]
+
+    def test_a_server_that_goes_away_in_the_end(self, source, postgres_url, tmp_path, monkeypatch):
+        def gone(source):
+            raise psycopg.OperationalError
+
+        upgrade(postgres_url)
+        go(source, postgres_url)
+        monkeypatch.setattr(sql_source.PostgresSource, "_changes_now", gone)
+        result = go(postgres_url, tmp_path / "to.csv")
+        assert (result.done, result.changed) == (True, True)
+
+    def test_the_copy_that_is_read_has_no_name(self, source, url, tmp_path, monkeypatch):
+        go(source, url)
+        (tmp_path / "tmp").mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        seen = []
+
+        class Copied(sqlite3.Connection):
+            def backup(self, to):
+                super().backup(to)
+                seen.append(names(tmp_path / "tmp"))
+
+        monkeypatch.setattr(sql_source, "_read_only", lambda path: sqlite3.connect(path, factory=Copied))
+        go(url, tmp_path / "to.csv")
+        assert seen == [[]]
+
+    def test_a_source_that_is_damaged(self, tmp_path, url, database, target):
+        go(fill(tmp_path / "from", [device(f"d{number}") for number in range(1_000)], [], []), url)
+        whole = database.read_bytes()
+        middle = len(whole) // 2
+        database.write_bytes(whole[:middle] + b"\xff" * 100_000 + whole[middle + 100_000 :])
+        with pytest.raises(StoreUnavailable, match=f"^{url} cannot be read: database disk image is malformed"):
+            go(url, target)
+
+    def test_a_source_that_nobody_may_write_is_read(self, source, url, tmp_path):
+        os.chmod(tmp_path / "from", 0o555)
+        try:
+            assert go(source, url).done
+        finally:
+            os.chmod(tmp_path / "from", 0o755)
+
+    def test_ctrl_c_leaves_nothing(self, source, target, tmp_path):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        before, threads = names(tmp_path), set(threading.enumerate())
+        with pytest.raises(KeyboardInterrupt):
+            go(source, target, watcher=Meanwhile(interrupt))
+        assert names(tmp_path) == before
+        assert set(threading.enumerate()) <= threads
+        assert go(source, target).done
+
+    def test_ctrl_c_while_a_database_is_read(self, target, tmp_path, monkeypatch):
+        def interrupt(data):
+            raise KeyboardInterrupt
+
+        go(fill(tmp_path / "many", [device(f"d{number}") for number in range(3_000)], [], []), target)
+        monkeypatch.setattr(csv_source, "plain", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            go(target, tmp_path / "back.csv")
+        gc.collect()  # what is thrown away must not complain
+        assert "back.csv" not in names(tmp_path)
