@@ -4,7 +4,8 @@
 # make test-container builds the image and runs it and compose.yaml, with a Docker engine
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, the versions in the image, from setup.cfg
-# make check runs the linters and the type checker
+# make check runs the linters, the type checker and the spelling check
+# make hooks has git run them before each commit
 # make picture and make api-table renew what the READMEs show of the API
 # Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
 
@@ -13,7 +14,8 @@ STORE ?= ./device.csv
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test test-long test-container check wheel lock image push bench bench-migrate picture api-table clean
+.PHONY: run test test-long test-container check hooks wheel lock image push bench bench-migrate picture api-table \
+  clean
 
 run: .venv/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -31,9 +33,13 @@ test-container: .venv/installed-test
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
+
+hooks: .venv/installed-dev
+	$(BIN)/pre-commit install
 
 wheel: .venv/installed-dev
 	rm -rf build dist
