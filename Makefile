@@ -1,5 +1,5 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
-# make test  runs all tests (ARGS=... are pytest's arguments)
+# make test  runs all tests (ARGS=... are pytest's arguments); LOCKED=1, with the versions in the image
 # make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
 # make test-container builds the image and runs it and compose.yaml, with a Docker engine
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
@@ -12,25 +12,28 @@
 PYTHON ?= python3
 STORE ?= ./device.csv
 PORT ?= 8000
-BIN := .venv/bin
+VENV := .venv$(if $(LOCKED),-locked)
+LOCK := $(if $(LOCKED),$(VENV)/locked)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-long test-container check hooks wheel lock image push bench bench-migrate picture api-table \
-  clean
+.PHONY: run test test-long test-container check hooks wheel lock image push bench bench-migrate picture \
+  api-table clean
 
-run: .venv/installed
+run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
 
-test: .venv/installed-test
+test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 3 $(ARGS)
 
-test-long: .venv/installed-dev
+test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
 	  tests/browser/test_pages.py $(ARGS)
 
-test-container: .venv/installed-test
+test-container: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/container $(ARGS)
 
-check: .venv/installed-dev
+check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell .
@@ -38,14 +41,14 @@ check: .venv/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
 
-hooks: .venv/installed-dev
+hooks: $(VENV)/installed-dev
 	$(BIN)/pre-commit install
 
-wheel: .venv/installed-dev
+wheel: $(VENV)/installed-dev
 	rm -rf build dist
 	$(BIN)/python -m build --wheel --outdir dist .
 
-lock: .venv/installed-dev
+lock: $(VENV)/installed-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements.lock $(ARGS) setup.cfg
 
@@ -57,36 +60,42 @@ push:
 	docker tag devicesvc $(IMAGE)
 	docker push $(IMAGE)
 
-bench: .venv/installed
+bench: $(VENV)/installed
 	$(BIN)/python benchmarks/get_by_id.py
 	$(BIN)/python benchmarks/csv_store.py
 	$(BIN)/python benchmarks/bulk.py
 	$(BIN)/python -m benchmarks.stores
 
 # ARGS=--rows=100000 is shorter; it compares with sqlite3 and sqlite-utils where they are installed
-bench-migrate: .venv/installed
+bench-migrate: $(VENV)/installed
 	$(BIN)/python benchmarks/migrate.py $(ARGS)
 
-picture: .venv/installed-test
+picture: $(VENV)/installed-test
 	$(BIN)/python docs/picture.py
 
-api-table: .venv/installed
+api-table: $(VENV)/installed
 	$(BIN)/python docs/api_table.py
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-locked build dist *.egg-info
 
-.venv/bin/python:
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("devicesvc needs Python 3.11 or newer, and \
 	$(PYTHON) is %d.%d: name a newer one, as in  make run PYTHON=python3.12" % v[:2])'
-	@echo "Making the virtual environment .venv ..."
-	@$(PYTHON) -m venv .venv
+	@echo "Making the virtual environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
 
-# .venv/installed marks that setup.cfg is installed; -test and -dev, with that extra.
-.venv/installed: EXTRA =
-.venv/installed-test: EXTRA = [test]
-.venv/installed-dev: EXTRA = [dev]
-.venv/installed .venv/installed-test .venv/installed-dev: .venv/bin/python setup.cfg pyproject.toml
+# $(VENV)/installed marks that setup.cfg is installed; -test and -dev, with that extra.
+$(VENV)/installed: EXTRA =
+$(VENV)/installed-test: EXTRA = [test]
+$(VENV)/installed-dev: EXTRA = [dev]
+$(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev: $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
+	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'
 	@touch $@
+
+# The versions in the image, installed as there; what the lock does not have, the tests' own, is installed beside them.
+# pip takes no constraint with a hash unless all that it installs has one.
+$(VENV)/locked: $(VENV)/bin/python requirements.lock
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@grep == requirements.lock | tr -d '\\' >$@
