@@ -73,7 +73,7 @@ def build(tag: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="session")
 def image(engine: None) -> str:
-    """The image, built anew where anything in it has changed."""
+    """The image, built anew if anything in it has changed. It keeps its name after the tests: CI pushes it by that."""
     return build("devicesvc-test")
 
 
