@@ -1,5 +1,6 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
 # make test  runs all tests (ARGS=... are pytest's arguments); LOCKED=1, with the versions in the image
+# make coverage does so too, and says what no test reaches; it fails below the floor in setup.cfg
 # make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
 # make test-container builds the image and runs it and compose.yaml, with a Docker engine
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
@@ -17,7 +18,7 @@ LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-long test-container check hooks wheel lock image push bench bench-migrate picture \
+.PHONY: run test coverage test-long test-container check hooks wheel lock image push bench bench-migrate picture \
   api-table clean
 
 run: $(VENV)/installed
@@ -25,6 +26,9 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 3 $(ARGS)
+
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 3 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
