@@ -6,7 +6,7 @@ from collections.abc import Mapping
 class RegistryError(Exception):
     """Any refusal of the registry; its text is one sentence for the person who asked.
 
-    errors maps each place at fault ("nic.0.mac", "line 3, column nic_mac"), where there is one, to the rule it breaks.
+    errors: the rule that is broken, by the place at fault, such as "nic.0.mac" or "line 3, column nic_mac".
     """
 
     def __init__(self, sentence: str, errors: Mapping[str, str] | None = None) -> None:

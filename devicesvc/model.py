@@ -45,8 +45,8 @@ class Rule:
                     return self.normalize(value) if self.normalize else value
         except ValueError:
             pass
-        shown = repr(value)
-        raise ValueError(f"must be {self.says}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")
+        given = repr(value)
+        raise ValueError(f"must be {self.says}, not {given if len(given) <= 60 else given[:57] + '...'}")
 
 
 def _text(meaning: str, limit: int, example: str, *, least: int = 1, without: str = "") -> Rule:
@@ -236,9 +236,9 @@ class DeviceFilter:
 
     # What devices may be sorted by, and how to read it from one.
     SORTS: ClassVar[Mapping[str, Callable[[Device], str]]] = {
-        **{name: attrgetter(name) for name in ("id", "name", "type", "status")},
-        **{name: attrgetter(f"hardware.{name}") for name in ("model", "sn")},
-        **{name: attrgetter(f"software.{name}") for name in ("version", "last_update")},
+        **{name: attrgetter(name) for name in Device.RULES},
+        **{name: attrgetter(f"hardware.{name}") for name in Hardware.RULES},
+        **{name: attrgetter(f"software.{name}") for name in Software.RULES},
     }
 
     def __post_init__(self) -> None:
@@ -250,7 +250,7 @@ class DeviceFilter:
 
     def matches(self, device: Device) -> bool:
         """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding);
-        `mac`, in any of its forms, and `ipv4` fit where one of the network interfaces has them. Whether the device is
+        `mac`, in any of its forms, and `ipv4` fit if one of the network interfaces has them. Whether the device is
         in all the groups of `group_ids` only a store can tell."""
         return (
             self.id in (None, device.id)
@@ -272,9 +272,7 @@ class GroupFilter:
     name: str | None = None
     device_ids: frozenset[str] = frozenset()
 
-    SORTS: ClassVar[Mapping[str, Callable[[Group], str]]] = {
-        name: attrgetter(name) for name in ("id", "name", "description")
-    }
+    SORTS: ClassVar[Mapping[str, Callable[[Group], str]]] = {name: attrgetter(name) for name in Group.RULES}
 
     def matches(self, group: Group) -> bool:
         """Whether the group fits. Whether all the devices of `device_ids` are in it only a store can tell."""

@@ -1,7 +1,7 @@
 """The schema of the SQL stores, as Alembic's revisions in versions/.
 
-An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime: it is done as a whole or
-not at all, also where several processes try at once or one is killed. To add a revision, in a checkout:
+An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime. So it is done as a whole or
+not at all, also if several processes try at once or one is killed. To add a revision, in a checkout:
 `alembic -c setup.cfg revision --rev-id 0002 -m "what changes"`.
 """
 
@@ -28,7 +28,7 @@ WAIT = 30  # seconds for what somebody else does in the database
 def upgrade(url: str) -> list[str]:
     """Bring the database that url names to the newest revision; an SQLite file that is missing is made.
 
-    Returns the revisions that were applied, the oldest first: none where it was up to date. Raises StoreUnavailable;
+    Returns the revisions that were applied, the oldest first: none if it was up to date. Raises StoreUnavailable;
     then nothing is changed.
     """
     return _change(url, lambda config: command.upgrade(config, "head"))
@@ -45,8 +45,8 @@ def downgrade(url: str, revision: str) -> list[str]:
 
 
 def current(url: str) -> str | None:
-    """The revision of the database that url names, None where it is empty. Raises StoreUnavailable where it cannot be
-    read, or is not one of this program's."""
+    """The revision of the database that url names; None if it is empty. Raises StoreUnavailable if it cannot be read, or
+    is not one of this program's."""
     _must_exist(_read(url))
     with _transaction(_read(url), change=False) as connection:
         return _revision(connection, _read(url).redacted)
@@ -60,7 +60,7 @@ def head() -> str:
 
 
 def must_be_current(url: str) -> None:
-    """Raises StoreUnavailable where the database that url names is not at the newest revision, or cannot be read."""
+    """Raises StoreUnavailable if the database that url names is not at the newest revision, or cannot be read."""
     if current(url) != head():
         name = _read(url).redacted
         raise StoreUnavailable(f"{name} is not up to date: first run  devicesvc db upgrade {name}")
@@ -132,7 +132,7 @@ def _sqlite(url: StoreUrl, change: bool) -> Engine:
 
 def _postgresql(url: StoreUrl, change: bool) -> Engine:
     settings: dict[str, Any] = {} if "connect_timeout" in url.sql.query else {"connect_timeout": 10}
-    settings["client_encoding"] = "utf8"  # else psycopg gives bytes for text where the server knows no encoding
+    settings["client_encoding"] = "utf8"  # else psycopg gives bytes for text if the server has no encoding
     engine = create_engine(url.sql, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=settings)
 
     @event.listens_for(engine, "begin")

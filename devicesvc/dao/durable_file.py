@@ -1,6 +1,6 @@
 """Files that are replaced as a whole or not at all, and the lock that keeps several processes apart.
 
-To replace files: `prepare` writes and syncs a temporary file beside each, `publish` renames them into place and syncs
+To replace files, `prepare` writes and syncs a temporary file for each, `publish` renames them into place and syncs
 the folder. After a crash each file is the old one or the new one, and what was published is there.
 """
 

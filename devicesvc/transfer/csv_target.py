@@ -1,4 +1,4 @@
-"""CSV files to write to: temporary files beside those of the registry, made under the lock of the store."""
+"""CSV files to write to: temporary files in the same folder, made under the lock of the store."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

@@ -54,8 +54,8 @@ class Screen(Watcher):
 
 
 def run(source: str, target: str, *, replace: bool, skip_bad: Path | None, dry_run: bool) -> int:
-    """Migrate, tell of it, and return the exit code: 0, 1 where rows are bad and nothing was written, 130 after Ctrl-C.
-    Raises StoreUnavailable where it cannot be done."""
+    """Migrate, say what happens, and return the exit code: 0; 1 if rows are bad and nothing was written; 130 after
+    Ctrl-C. Raises StoreUnavailable if it cannot be done."""
     screen = Screen()
     result = Result(source, target)
     try:

@@ -1,4 +1,4 @@
-"""Databases to write to: an SQLite file beside the one to be made, or one transaction of PostgreSQL."""
+"""Databases to write to: a temporary SQLite file, or one transaction of PostgreSQL."""
 
 import os
 import sqlite3
@@ -29,7 +29,7 @@ _INSERT = {
 
 
 class SqliteTarget(Target):
-    """An SQLite file, made as a temporary database beside it."""
+    """An SQLite file. It is made as a temporary database in the same folder."""
 
     def __init__(self, url: StoreUrl, replace: bool) -> None:
         super().__init__()

@@ -82,7 +82,7 @@ def test_the_script_of_the_checkout_says_which_python_to_use(tmp_path):
     command = [sys.executable, "-S", "-E", script, "device.csv", "device.db"]  # -S: without what is installed
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert re.fullmatch(r"This Python has no \w+: use \.venv/bin/python, [^\n]+\n", ended.stderr)
+    assert re.fullmatch(r"This Python does not have \w+: use \.venv/bin/python, [^\n]+\n", ended.stderr)
 
 
 def test_the_script_in_a_checkout(tmp_path, clean_env):

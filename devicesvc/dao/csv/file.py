@@ -75,7 +75,7 @@ def _fault(path: Path, faults: Sequence[Fault]) -> str | None:
 
 
 def _difference(before: Table[T], after: Table[T]) -> str:
-    """What has come, gone and changed, for the log; nothing where there was nothing before."""
+    """What was added, removed and changed, for the log; nothing if the table was empty before."""
     old, new = before.lines(), after.lines()
     if not old:
         return ""

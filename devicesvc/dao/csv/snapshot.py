@@ -117,7 +117,7 @@ class Table(Generic[T]):
         return len(self._slots)
 
     def apply(self, changes: Changes[T]) -> "Table[T]":
-        """The table after the changes, this one where there are none; new items come last in the file."""
+        """The table after the changes, or this one if there are none; new items come last in the file."""
         if not changes:
             return self
         slots: dict[str, Slot[T] | None] = {}

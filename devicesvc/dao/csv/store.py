@@ -1,5 +1,5 @@
-"""The registry in CSV files that a person can read with `cat`: the devices in one, and beside it, once there are any,
-the groups and the memberships.
+"""The registry in CSV files that a person can read with `cat`: one for the devices and, once there are any, one for the
+groups and one for the memberships.
 
 All is in memory, each item with its line of the file. A change goes to the group commit, which joins the lines to the
 next version of each file that changes, puts these versions in the place of the old ones, and only then answers. So at

@@ -158,7 +158,7 @@ class SqlStore(Store):
 
     @contextmanager
     def _queued(self) -> Iterator[None]:
-        """One change of this process at a time: SQLite has no queue, but lets those that wait sleep and try again."""
+        """One change of this process at a time. SQLite has no queue: those that wait would sleep and try again."""
         if not self._turn.acquire(timeout=PATIENCE):
             raise StoreUnavailable(f"{self._redacted} is busy: other changes take long. Nothing was changed.")
         try:
@@ -181,7 +181,7 @@ class SqlStore(Store):
 
 
 def check(url: StoreUrl) -> list[str]:
-    """The faults of a database: none, for it refuses them itself. Raises StoreUnavailable if it cannot be opened."""
+    """The faults of a database: none, because it refuses them itself. Raises StoreUnavailable if it cannot be opened."""
     SqlStore(url).close()
     return []
 
