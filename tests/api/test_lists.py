@@ -39,6 +39,7 @@ def walk(client, path, **query):
     while True:
         answer = client.get(path, query_string={**query, **cursor})
         found += ids(answer)
+        assert len(set(found)) == len(found)  # else it might never end
         if answer.json["next"] is None:
             return found
         cursor = {"cursor": answer.json["next"]}

@@ -209,10 +209,6 @@ class TestMany:
     def test_missing_names_none_that_is_there(self, store):
         assert store.devices.missing([*ids(MANY), "nothing"]) == ["nothing"]
 
-    def test_missing_names_each_that_is_not_there(self, store):
-        unknown = [f"x{each.id}" for each in MANY]
-        assert store.devices.missing([*unknown, FIRST.id]) == unknown
-
     def test_put_many_changes_each(self, store):
         changed = [each.merge({"name": "x", "nic": [{"type": "x", "mac": NIC.mac, "ipv4": NIC.ipv4}]}) for each in MANY]
         store.write(lambda tx: tx.devices.put_many(changed))

@@ -36,6 +36,7 @@ def walk(table, where, window):
     while True:
         page = table.page(where, window)
         ids += [each.id for each in page.items]
+        assert len(set(ids)) == len(ids)  # else it might never end
         if not page.next:
             return ids
         assert len(page.items) == window.limit
