@@ -45,8 +45,8 @@ def downgrade(url: str, revision: str) -> list[str]:
 
 
 def current(url: str) -> str | None:
-    """The revision of the database that url names; None if it is empty. Raises StoreUnavailable if it cannot be read, or
-    is not one of this program's."""
+    """The revision of the database that url names; None if it is empty. Raises StoreUnavailable if it cannot be read,
+    or is not one of this program's."""
     _must_exist(_read(url))
     with _transaction(_read(url), change=False) as connection:
         return _revision(connection, _read(url).redacted)

@@ -8,7 +8,7 @@ import sys
 try:
     from devicesvc.cli import main
 except ModuleNotFoundError as error:
-    sys.exit(f"This Python does not have {error.name}: use .venv/bin/python, which make run makes, or pip install . first.")
+    sys.exit(f"This Python does not have {error.name}: use .venv/bin/python, made by make run, or pip install . first.")
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1].startswith("-"):

@@ -92,12 +92,17 @@ def test_a_readme_without_a_place_for_the_table_is_refused(table, known):
 def test_each_link_leads_somewhere(document):
     text = (ROOT / document).read_text("utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.startswith("https://") or (ROOT / document).parent.joinpath(target).exists(), target
+        path, _, heading = target.partition("#")
+        assert target.startswith("https://") or (ROOT / document).parent.joinpath(path).exists(), target
+        words = heading.replace("-", " ")
+        assert not heading or path or re.search(rf"^#+ {words}$", text, re.MULTILINE | re.IGNORECASE), target
 
 
 def test_the_tree_in_the_architecture_names_every_module():
     tree = (ROOT / "docs/architecture.md").read_text("utf-8").split("\n## ")[0]
-    for path in (ROOT / "devicesvc").rglob("*.py"):
+    paths = [*(ROOT / "devicesvc").rglob("*.py"), *(ROOT / "migrations").glob("*.py")]
+    assert len(paths) > 60
+    for path in paths:
         assert re.search(rf"^ +{path.stem}(\.py)? ", tree, re.MULTILINE), path
 
 

@@ -39,7 +39,7 @@ class DeviceRows(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row that breaks rules. line: 0 in a database. reason: the place in the row, and the rule. raw: the row itself."""
+    """A row that breaks rules. line: 0 in a database. reason: the place in the row, and the rule. raw: the row."""
 
     source: str
     line: int

@@ -225,7 +225,9 @@ class Door:
 
 
 @pytest.mark.parametrize(
-    ("of", "step"), [(Format, "read"), (CsvStore, "_read_snapshot")], ids=["reads the file", "makes a snapshot of the files"]
+    ("of", "step"),
+    [(Format, "read"), (CsvStore, "_read_snapshot")],
+    ids=["reads the file", "makes a snapshot of the files"],
 )
 def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(
     store, path, monkeypatch, of, step

@@ -181,7 +181,7 @@ class SqlStore(Store):
 
 
 def check(url: StoreUrl) -> list[str]:
-    """The faults of a database: none, because it refuses them itself. Raises StoreUnavailable if it cannot be opened."""
+    """The faults of a database: none, it refuses them itself. Raises StoreUnavailable if it cannot be opened."""
     SqlStore(url).close()
     return []
 
