@@ -150,7 +150,7 @@ class Writer(Reader[Item, Filter]):
     Its methods check, call the store's `_insert`, `_update` or `_delete`, and add to the change set what was done.
     """
 
-    changes: ChangeSet
+    change_set: ChangeSet
 
     def add(self, item: Item) -> None:
         """Add the item. Raises Conflict if its id, or the name of a group, is taken."""
@@ -171,7 +171,7 @@ class Writer(Reader[Item, Filter]):
         missing = set(self.missing(wanted))
         if removed := [id for id in wanted if id not in missing]:
             self._delete(removed)
-            self.changes.add(f"{noun(self.item)}s deleted", removed)
+            self.change_set.add(f"{noun(self.item)}s deleted", removed)
         return removed
 
     def create(self, data: Mapping[str, Any]) -> Item:
@@ -214,8 +214,8 @@ class Writer(Reader[Item, Filter]):
                     insert_or_update([item])
             elif items:
                 insert_or_update(items)
-        self.changes.add(f"{noun(self.item)}s added", (item.id for item in new))
-        self.changes.add(f"{noun(self.item)}s changed", (item.id for item in changed))
+        self.change_set.add(f"{noun(self.item)}s added", (item.id for item in new))
+        self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in changed))
 
     def _check_name(self, item: Item) -> None:
         for holder in self._named(item.name):
@@ -262,7 +262,7 @@ class MembershipReader(ABC):
 class MembershipWriter(MembershipReader):
     """What device is in what group, to read and change inside one change, as Writer does it."""
 
-    changes: ChangeSet
+    change_set: ChangeSet
     devices: Reader[Device, DeviceFilter]
     groups: Reader[Group, GroupFilter]
 
@@ -278,7 +278,7 @@ class MembershipWriter(MembershipReader):
             raise not_found(Group, id)
         if new:
             self._insert(new)
-            self.changes.add("memberships added", map(_pair, new))
+            self.change_set.add("memberships added", map(_pair, new))
         return new
 
     def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
@@ -287,7 +287,7 @@ class MembershipWriter(MembershipReader):
         existing = self.existing(wanted)
         if removed := [each for each in wanted if each in existing]:
             self._delete(removed)
-            self.changes.add("memberships deleted", map(_pair, removed))
+            self.change_set.add("memberships deleted", map(_pair, removed))
         return removed
 
     @abstractmethod
@@ -316,7 +316,7 @@ class Transaction(Protocol):
     def memberships(self) -> MembershipWriter: ...
 
     @property
-    def changes(self) -> ChangeSet:
+    def change_set(self) -> ChangeSet:
         """What the change did so far."""
 
 
@@ -356,7 +356,7 @@ class Store(ABC):
 
         def recorded(tx: Transaction) -> T:
             result = change(tx)
-            done.update(tx.changes)
+            done.update(tx.change_set)
             return result
 
         try:

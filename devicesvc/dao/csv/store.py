@@ -119,7 +119,7 @@ class CsvStore(Store):
             for change, outcome in group:
                 try:
                     outcomes.append(partial(outcome.set_result, tx.run(change)))
-                    changed += bool(tx.changes)
+                    changed += bool(tx.change_set)
                 except Exception as error:  # whatever it is, it belongs to the caller of this change alone
                     outcomes.append(partial(outcome.set_exception, error))
             if changed or any(file.in_doubt for file in self._files):

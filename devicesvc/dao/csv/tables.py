@@ -106,9 +106,9 @@ class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
     _table: Overlay[Item]
     _memberships: Overlay[Membership]
 
-    def __init__(self, table: Overlay[Item], memberships: Overlay[Membership], changes: ChangeSet) -> None:
+    def __init__(self, table: Overlay[Item], memberships: Overlay[Membership], change_set: ChangeSet) -> None:
         super().__init__(table, memberships)  # type: ignore[arg-type]  # an overlay has more than it reads
-        self.changes = changes
+        self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -158,12 +158,12 @@ class CsvMembershipWriter(CsvMemberships, MembershipWriter):
     _table: Overlay[Membership]
 
     def __init__(
-        self, table: Overlay[Membership], devices: CsvDeviceWriter, groups: CsvGroupWriter, changes: ChangeSet
+        self, table: Overlay[Membership], devices: CsvDeviceWriter, groups: CsvGroupWriter, change_set: ChangeSet
     ) -> None:
         super().__init__(table)
         self.devices = devices
         self.groups = groups
-        self.changes = changes
+        self.change_set = change_set
 
     def _insert(self, memberships: Sequence[Membership]) -> None:
         for each in memberships:
@@ -180,14 +180,14 @@ class CsvTransaction:
     def __init__(self, snapshot: Snapshot) -> None:
         self._overlays = Overlay(snapshot.devices), Overlay(snapshot.groups), Overlay(snapshot.memberships)
         devices, groups, memberships = self._overlays
-        self.changes = ChangeSet()
-        self.devices = CsvDeviceWriter(devices, memberships, self.changes)
-        self.groups = CsvGroupWriter(groups, memberships, self.changes)
-        self.memberships = CsvMembershipWriter(memberships, self.devices, self.groups, self.changes)
+        self.change_set = ChangeSet()
+        self.devices = CsvDeviceWriter(devices, memberships, self.change_set)
+        self.groups = CsvGroupWriter(groups, memberships, self.change_set)
+        self.memberships = CsvMembershipWriter(memberships, self.devices, self.groups, self.change_set)
 
     def run(self, change: Callable[[Transaction], T]) -> T:
-        """Run a change after those before it. If it raises, nothing of it is left. Then `changes` is what it did."""
-        self.changes.clear()
+        """Run a change after those before it. If it raises, nothing of it is left. Then `change_set` is what it did."""
+        self.change_set.clear()
         try:
             result = change(self)
         except Exception:

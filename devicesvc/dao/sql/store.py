@@ -55,10 +55,10 @@ class SqlTransaction:
         def connect() -> Any:
             return nullcontext(connection)
 
-        self.changes = ChangeSet()
-        self.devices = SqlDeviceWriter(connect, self.changes)
-        self.groups = SqlGroupWriter(connect, self.changes)
-        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups, self.changes)
+        self.change_set = ChangeSet()
+        self.devices = SqlDeviceWriter(connect, self.change_set)
+        self.groups = SqlGroupWriter(connect, self.change_set)
+        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups, self.change_set)
 
 
 class SqlStore(Store):
@@ -107,9 +107,9 @@ class SqlStore(Store):
         with self._writing() as connection:
             tx = SqlTransaction(connection)
             result = change(tx)
-            if not tx.changes:
+            if not tx.change_set:
                 connection.rollback()
-        if tx.changes:
+        if tx.change_set:
             self.observer.committed(1, perf_counter() - begin)
         return result
 

@@ -186,9 +186,9 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
 class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
     """The same, to be changed too."""
 
-    def __init__(self, connect: Connecting, changes: ChangeSet) -> None:
+    def __init__(self, connect: Connecting, change_set: ChangeSet) -> None:
         super().__init__(connect)
-        self.changes = changes
+        self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
         with self._connect() as connection:
@@ -259,12 +259,12 @@ class SqlMembershipWriter(SqlMemberships, MembershipWriter):
     """The same, to be changed too."""
 
     def __init__(
-        self, connect: Connecting, devices: SqlDeviceWriter, groups: SqlGroupWriter, changes: ChangeSet
+        self, connect: Connecting, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet
     ) -> None:
         super().__init__(connect)
         self.devices = devices
         self.groups = groups
-        self.changes = changes
+        self.change_set = change_set
 
     def _insert(self, memberships: Sequence[Membership]) -> None:
         with self._connect() as connection:
