@@ -58,7 +58,7 @@ def _rows(lines: Sequence[tuple[str, ...]]) -> DeviceRows | None:
     models = by_column["hardware_model"]
     folded = {model: fold(model) for model in set(models)}
     by_column["hardware_model_folded"] = [folded[model] for model in models]
-    devices = list(map(DEVICE.Row._make, zip(*map(by_column.__getitem__, DEVICE.names), strict=True)))
+    devices = list(map(DEVICE.named, zip(*map(by_column.__getitem__, DEVICE.names), strict=True)))
 
     types, macs, addresses = (by_column[f"nic_{column.name}"] for column in NIC.columns)
     normal = plain_mac("\n".join(macs)).split("\n")  # character by character: so all at once
@@ -75,4 +75,4 @@ def _rows(lines: Sequence[tuple[str, ...]]) -> DeviceRows | None:
                 nics += zip(repeat(id), range(count), each_type, each_mac, each_address)
         elif some_types or some_macs or some_addresses:
             return None
-    return DeviceRows(devices, list(map(NIC.Row._make, nics)))
+    return DeviceRows(devices, list(map(NIC.named, nics)))

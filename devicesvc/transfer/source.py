@@ -15,7 +15,7 @@ from devicesvc.model import Device, Membership
 
 
 class Chunk(NamedTuple):
-    """Some rows of a table. They are named tuples, of the Row of the entity in columns.py."""
+    """Some rows of a table. They are named tuples, as the entity in columns.py names them."""
 
     table: str
     rows: list[Any]

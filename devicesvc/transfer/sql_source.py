@@ -63,7 +63,7 @@ class SqlSource(Source):
             query = f"SELECT {', '.join(entity.names)} FROM {entity.table} ORDER BY {order}"
             rows = self._rows(f"read_{entity.table}", query)
             # Through chain, not from the cursor: this generator would close the cursor, perhaps after its connection.
-            yield from map(entity.Row._make, chain(rows))
+            yield from map(entity.named, chain(rows))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
