@@ -3,6 +3,7 @@
 # make coverage does so too, and says what no test reaches; it fails below the floor in setup.cfg
 # make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
 # make test-container builds the image and runs it and compose.yaml, with a Docker engine
+# make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, the versions in the image, from setup.cfg
 # make check runs the linters, the type checker and the spelling check
@@ -18,7 +19,7 @@ LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test coverage test-long test-container check hooks wheel lock image push bench bench-migrate picture \
+.PHONY: run test coverage test-long test-container mutants check hooks wheel lock image push bench bench-migrate picture \
   api-table clean
 
 run: $(VENV)/installed
@@ -36,6 +37,10 @@ test-long: $(VENV)/installed-dev
 
 test-container: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/container $(ARGS)
+
+# ARGS="--sample=50 devicesvc/csv_codec/format.py" takes minutes; --all, many hours
+mutants: $(VENV)/installed-mutants
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -89,11 +94,13 @@ $(VENV)/bin/python:
 	@echo "Making the virtual environment $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# $(VENV)/installed marks that setup.cfg is installed; -test and -dev, with that extra.
+# $(VENV)/installed marks that setup.cfg is installed; -test, -dev and -mutants, with that extra.
+INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants
 $(VENV)/installed: EXTRA =
 $(VENV)/installed-test: EXTRA = [test]
 $(VENV)/installed-dev: EXTRA = [dev]
-$(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev: $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
+$(VENV)/installed-mutants: EXTRA = [mutants]
+$(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
 	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'
 	@touch $@
