@@ -1,4 +1,4 @@
-"""The least that a route can do: what devicesvc is measured beside."""
+"""A route that does as little as possible, to compare devicesvc with."""
 
 from flask import Flask, Response
 

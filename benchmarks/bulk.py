@@ -1,7 +1,7 @@
-"""Many devices at once: a batch beside single calls, a list, an import: python benchmarks/bulk.py
+"""Many devices at once: a batch compared with single calls, a list, an import: python benchmarks/bulk.py
 
-Prints medians and extremes. The batch and the single calls take turns, so that a busy moment of the machine hits both;
-the ratio is that of one turn. All calls go over one connection to a service on a file of its own.
+Prints medians and extremes. The batch and the single calls take turns, so that a busy moment of the machine hits both.
+Each ratio is of one turn. All calls go over one connection to a service on a file of its own.
 """
 
 import json

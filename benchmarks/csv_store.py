@@ -1,7 +1,7 @@
 """Changes in the CSV store, alone and over HTTP, and its start: python benchmarks/csv_store.py [--quick]
 
 Needs wrk (Debian's package of that name), and a folder on a real disk: in /dev/shm a sync costs nothing. Prints medians
-and extremes. What is compared takes turns, so that a busy moment of the machine hits both; a ratio is that of one turn.
+and extremes. The things compared take turns, so that a busy moment of the machine hits both. Each ratio is of one turn.
 """
 
 import argparse
@@ -38,7 +38,7 @@ UPDATES = {5: 200, FEW: 200, 10_000: 60, MANY: 25}  # turns with so many devices
 RUNS = (("few", 1), ("few", 8), ("few", 64), ("no store", 64), ("many", 1), ("many", 8), ("many", 64))  # by clients
 PORTS = {"few": 18_244, "no store": 18_245, "many": 18_246}
 
-# Changes one device after another, each to a name that it has not had.
+# Changes one device after another, each to a new name.
 CLIENT = """
 local ids, number, run = {}, 0, os.time()
 function init(arguments)
@@ -51,7 +51,7 @@ function request()
 end
 """
 
-# In a process of its own: seconds to open the store, the memory in kilobytes then, and the most that it took.
+# In a process of its own: the seconds to open the store, then the memory in use and the most memory used, in kilobytes.
 OPEN = """
 import re, sys, time
 from devicesvc.dao.urls import open_store
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def refuse_taken_ports() -> None:
-    """Else the figures would be those of somebody else's service."""
+    """Otherwise the figures would be those of another service."""
     for port in PORTS.values():
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -89,7 +89,7 @@ def refuse_taken_ports() -> None:
 
 
 def make_devices(number: int) -> list[Device]:
-    """Devices with texts as long as in a real registry; always the same ones, fewer are the first of more."""
+    """Devices with texts as long as in a real registry: always the same, and fewer are the first of more."""
     dice = random.Random(0)
     return [
         Device(
@@ -113,7 +113,7 @@ def file_of(folder: Path, number: int) -> Path:
 
 
 def measure_updates(folder: Path, ids: Sequence[str], share: int) -> None:
-    """An update of one device, in turns with a bare write of the same bytes."""
+    """Time an update of one device, in turns with a bare write of the same bytes."""
     rows = []
     for number, turns in UPDATES.items():
         ours, bare = [], []
@@ -136,7 +136,7 @@ def milliseconds(do: Callable[[], object]) -> float:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file durably, with the calls to the system that this takes and nothing else."""
+    """Replace a file durably, with the necessary system calls and nothing else."""
     temporary = path.with_suffix(".tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     os.write(handle, data)
@@ -149,7 +149,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def measure_http(folder: Path, ids: Sequence[str], turns: int, seconds: int) -> None:
-    """Changes a second by 1, 8 and 64 clients at once; by 64 of them also in the same service without a store."""
+    """Count the changes a second by 1, 8 and 64 clients at once; by 64 also in the same service without a store."""
     script = folder / "client.lua"
     script.write_text(CLIENT)
     for name, those in {"few": ids[:FEW], "no store": ids[:FEW], "many": random.sample(ids, MANY)}.items():
@@ -186,7 +186,7 @@ def measure_http(folder: Path, ids: Sequence[str], turns: int, seconds: int) -> 
 
 @contextmanager
 def serving(program: str, *arguments: str | Path) -> Iterator[int]:
-    """A service for as long as the block runs; its process id."""
+    """Run a service as long as the block runs, and give its process id."""
     service = subprocess.Popen([BIN / program, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         yield service.pid
@@ -217,7 +217,7 @@ def change(port: int, id: str) -> None:
 
 
 def changes_a_second(port: int, clients: int, seconds: int, script: Path, ids: Path) -> float:
-    """Let wrk change devices, whose ids are in a file. An answer other than 2xx stops the run."""
+    """Let wrk change devices. Their ids are in a file. An answer other than 2xx stops the run."""
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", script]
     command += [f"http://127.0.0.1:{port}/v1/devices", "--", ids]
     words = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -228,7 +228,7 @@ def changes_a_second(port: int, clients: int, seconds: int, script: Path, ids: P
 
 
 class NoStore(Writer[Device, DeviceFilter]):
-    """What is left of a store without files: ops on devices in memory, one after another."""
+    """A store without files: changes to devices in memory, one after another."""
 
     item, filter = Device, DeviceFilter
 
@@ -258,12 +258,12 @@ class NoStore(Writer[Device, DeviceFilter]):
 
 
 def without_store() -> Flask:
-    """The service with the devices in memory only, for gunicorn."""
+    """The service with its devices only in memory, for gunicorn."""
     return create_app(store=NoStore(make_devices(FEW)))
 
 
 def measure_start(folder: Path, ids: Sequence[str], turns: int) -> None:
-    """Opening the store in a fresh process, in turns with `devicesvc serve` until its first answer."""
+    """Time the opening of the store in a new process, in turns with `devicesvc serve` until its first answer."""
     path, port = file_of(folder, MANY), PORTS["many"]
     opened, served = [], []
     for _ in range(turns):

@@ -1,7 +1,7 @@
-"""GET of one device, beside a bare Flask route under the same gunicorn settings, in one run: make bench
+"""GET of one device, compared with a bare Flask route under the same gunicorn settings: python benchmarks/get_by_id.py
 
-Needs wrk (Debian's package of that name). Prints requests a second, the median of the rounds and their extremes; the
-rounds take turns, so that a busy moment of the machine hits both.
+Needs wrk (Debian's package of that name). Prints requests a second: the median of the rounds and their extremes. The
+two take turns, so that a busy moment of the machine hits both.
 """
 
 import re

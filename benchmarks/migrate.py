@@ -1,7 +1,8 @@
-"""The migration beside other ways to load a CSV file into SQLite: python benchmarks/migrate.py [--rows 1000000]
+"""The migration compared with other ways to load CSV into SQLite: python benchmarks/migrate.py [--rows 1000000]
 
-Each runs in a process of its own, on a file of devices with one or two network interfaces each. The standard library's
-loader checks nothing, and fills the same tables with the same settings; .import and sqlite-utils make one table.
+Each runs in a process of its own, on a file of devices with one or two network interfaces each. The loader that uses
+only the standard library checks nothing, and fills the same tables with the same settings. .import and sqlite-utils
+make one table.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def generate(path: Path, rows: int) -> None:
-    """A file of devices that are all different."""
+    """Make a file of devices. No two are the same."""
     pick = random.Random(rows)
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FORMAT.header.decode())

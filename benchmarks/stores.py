@@ -1,8 +1,8 @@
 """GET by id, POST and PUT on every kind of store, small and large: python -m benchmarks.stores [--quick]
 
-Needs wrk (Debian's package of that name), and a folder on a real disk. PostgreSQL is that of
-DEVICESVC_TEST_POSTGRES_URL, else one of the tests' own. Prints requests a second, the median of the turns and their
-extremes; the stores take turns, so that a busy moment of the machine hits all.
+Needs wrk (Debian's package of that name), and a folder on a real disk. The PostgreSQL server is the one that
+DEVICESVC_TEST_POSTGRES_URL names; without that, the tests start one. Prints requests a second: the median of the turns
+and their extremes. The stores take turns, so that a busy moment of the machine hits all.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def shown(figures: list[float]) -> str:
 
 @contextmanager
 def services(folder: Path, size: int) -> Iterator[list[str]]:
-    """Services on stores of each kind, with so many devices."""
+    """Run a service on a store of each kind, with this number of devices."""
     devices = make_devices(size)
     (folder / "ids").write_text("".join(f"{device.id}\n" for device in devices))
     (folder / "script.lua").write_text(SCRIPT)
