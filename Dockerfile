@@ -1,6 +1,6 @@
 FROM python:3.13-slim AS build
 
-# Where the default index is slow: docker build --build-arg PIP_INDEX_URL=https://... .
+# If the default index is slow: docker build --build-arg PIP_INDEX_URL=https://... .
 ARG PIP_INDEX_URL
 ARG PIP_NO_CACHE_DIR=1
 ARG PIP_ROOT_USER_ACTION=ignore

@@ -1,15 +1,15 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
 # make test  runs all tests (ARGS=... are pytest's arguments); LOCKED=1, with the versions in the image
-# make coverage does so too, and says what no test reaches; it fails below the floor in setup.cfg
-# make test-long runs those that take minutes: kill -9, full disks, crashes, long walks
-# make test-container builds the image and runs it and compose.yaml, with a Docker engine
+# make coverage runs all tests and shows the lines that no test reaches; it fails below the floor in setup.cfg
+# make test-long runs the tests that take minutes: kill -9, full disks, crashes, long random sequences of calls
+# make test-container builds the image, and tests it and compose.yaml; it needs a Docker engine
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
-# make lock renews requirements.lock, the versions in the image, from setup.cfg
+# make lock renews requirements.lock, which has the versions in the image, from setup.cfg
 # make check runs the linters, the type checker and the spelling check
-# make hooks has git run them before each commit
-# make picture and make api-table renew what the READMEs show of the API
-# Each makes the virtual environment .venv first, with PYTHON (3.11 or newer).
+# make hooks makes git run these checks before each commit
+# make picture and make api-table renew the picture and the table of calls in the READMEs
+# Most of these first make the virtual environment .venv, if it does not exist, with PYTHON (3.11 or newer).
 
 PYTHON ?= python3
 STORE ?= ./device.csv
@@ -75,7 +75,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bulk.py
 	$(BIN)/python -m benchmarks.stores
 
-# ARGS=--rows=100000 is shorter; it compares with sqlite3 and sqlite-utils where they are installed
+# ARGS=--rows=100000 is shorter. It compares with sqlite3 and sqlite-utils, if they are installed.
 bench-migrate: $(VENV)/installed
 	$(BIN)/python benchmarks/migrate.py $(ARGS)
 
@@ -94,7 +94,7 @@ $(VENV)/bin/python:
 	@echo "Making the virtual environment $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# $(VENV)/installed marks that setup.cfg is installed; -test, -dev and -mutants, with that extra.
+# $(VENV)/installed marks that setup.cfg is installed; -test, -dev and -mutants mark that its extra is installed too.
 INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants
 $(VENV)/installed: EXTRA =
 $(VENV)/installed-test: EXTRA = [test]
@@ -105,8 +105,8 @@ $(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'
 	@touch $@
 
-# The versions in the image, installed as there; what the lock does not have, the tests' own, is installed beside them.
-# pip takes no constraint with a hash unless all that it installs has one.
+# Installs the versions that the image has. The packages that only the tests need are not in the lock: they come later.
+# If a constraint has a hash, pip wants a hash for all that it installs: so the file of constraints has none.
 $(VENV)/locked: $(VENV)/bin/python requirements.lock
 	@$(PIP) --require-hashes --requirement requirements.lock
 	@grep == requirements.lock | tr -d '\\' >$@
