@@ -27,7 +27,7 @@ from typing import Any
 from flask import Flask
 
 from devicesvc.app import create_app
-from devicesvc.dao.base import Page, PageRequest, Writer
+from devicesvc.dao.base import ChangeSet, Page, PageRequest, Writer
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, DeviceFilter, Hardware, Nic, Software
 
@@ -237,21 +237,22 @@ class NoStore(Writer[Device, DeviceFilter]):
         self._lock = threading.Lock()
         self._devices = {device.id: device for device in devices}
 
-    def write(self, op: Callable[["NoStore"], Any]) -> Any:
+    def write(self, change: Callable[["NoStore"], Any]) -> Any:
         with self._lock:
-            return op(self)
+            self.change_set = ChangeSet()
+            return change(self)
 
     def find(self, id: str) -> Device | None:
         return self._devices.get(id)
 
-    def add(self, device: Device) -> None:
-        self._devices[device.id] = device
+    def _insert(self, items: Sequence[Device]) -> None:
+        self._devices |= {device.id: device for device in items}
 
-    def replace(self, device: Device) -> None:
-        self._devices[self.get(device.id).id] = device
+    _update = _insert
 
-    def remove(self, ids: Iterable[str]) -> list[str]:
-        return [id for id in ids if self._devices.pop(id, None)]
+    def _delete(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            del self._devices[id]
 
     def page(self, where: DeviceFilter, request: PageRequest) -> Page[Device]:
         return Page([device for device in self._devices.values() if where.matches(device)], None, None)

@@ -156,4 +156,4 @@ def test_delete_can_be_tried_as_it_is(swagger, url):
 def test_the_import_can_be_tried_as_it_is_and_finds_what_it_says(swagger, url):
     answer = status_and_json(execute(try_out(swagger, "import_devices")))
     assert answer == (200, examples.IMPORTED)
-    assert answer[1]["message"] == "devices added: 0, changed: 0, left: 1"
+    assert answer[1]["message"] == "devices added: 0, changed: 0, unchanged: 1"
