@@ -78,3 +78,14 @@ def test_a_status_that_a_student_aborts_with_has_the_shape_too(client, monkeypat
 def test_every_answer_forbids_sniffing(client):
     for path in ("/v1/devices", "/nothing", "/docs"):
         assert client.get(path, buffered=True).headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_error_of_a_kind_of_its_own_has_the_status_of_what_it_is(client, monkeypatch):
+    class DiskFull(StoreUnavailable):
+        """More exact than the error that the table of status codes names."""
+
+    def fail():
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setitem(client.application.view_functions, "health.Alive", fail)
+    assert check(client.get("/healthz"), 503) == "The disk is full."

@@ -108,7 +108,8 @@ class CsvStore(Store):
     def _commit(self, group: Sequence[Waiting]) -> None:
         """Run the changes one after another, make what they did durable together, and only then tell each its outcome.
 
-        If that fails each gets the failure, also one that raised: it was judged on what may never be durable.
+        If that fails, each gets the failure, also one that was refused: the reason may have been another change of the
+        group, which is not kept.
         """
         begin = perf_counter()
         outcomes: list[Callable[[], None]] = []
