@@ -87,8 +87,8 @@ def _publish_half_at_first(versions: Collection[Path]) -> None:
 VARIANTS: dict[str, dict[str, Callable]] = {
     "none": {},
     "in place": {"prepare": _remember, "publish": _write_in_place},
-    "no fsync": {"_sync_file": _do_nothing},
-    "no folder fsync": {"_sync_folder": _do_nothing},
+    "no fsync": {"sync_file": _do_nothing},
+    "no folder fsync": {"sync_folder": _do_nothing},
     "no sweep": {"sweep": _do_nothing},
     "no lock": {"locked": _lock_nothing},
     "the first folder fsync fails": {"publish": _publish_half_at_first},

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from devicesvc.dao import durable_file, open_store
+from devicesvc.dao import durable_file
+from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from tests.conftest import ROOT
 from tests.long.crash_states import FOREIGN, MODELLED, Answer, Data, Name, Size, State, Sync, read_trace, states
