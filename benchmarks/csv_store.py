@@ -254,7 +254,7 @@ class NoStore(Writer[Device, DeviceFilter]):
         for id in ids:
             del self._devices[id]
 
-    def page(self, where: DeviceFilter, request: PageRequest) -> Page[Device]:
+    def page(self, where: DeviceFilter, _request: PageRequest) -> Page[Device]:
         return Page([device for device in self._devices.values() if where.matches(device)], None, None)
 
 

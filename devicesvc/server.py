@@ -36,12 +36,12 @@ except ValueError as error:
     sys.exit(f"Error: {error}")
 
 
-def on_starting(server: Arbiter) -> None:
+def on_starting(_server: Arbiter) -> None:
     """Make the folder of the workers' metrics, before there is a worker: metrics.py says why."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="devicesvc-metrics-", dir=worker_tmp_dir)
 
 
-def on_exit(server: Arbiter) -> None:
+def on_exit(_server: Arbiter) -> None:
     """Remove it again."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 

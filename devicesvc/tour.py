@@ -173,7 +173,7 @@ class Tour:
         return request
 
 
-def find_devices(tour: Tour, back: ExitStack) -> None:
+def find_devices(tour: Tour, _back: ExitStack) -> None:
     found = tour.call("Find a device by its id", "get", "/v1/devices", {"id": KNOWN}, data=list)
     ids = [device["id"] for device in found["data"]]
     _expect("GET /v1/devices", "its ids", ([KNOWN], []), ids)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from devicesvc.migrations import upgrade
@@ -18,7 +19,7 @@ from flask.testing import FlaskClient
 
 from devicesvc.app import create_app
 from devicesvc.dao.base import Store
-from devicesvc.dao.urls import open_store
+from devicesvc.dao.urls import KINDS, open_store
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.postgres import Registry, Server, running_server
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-@pytest.fixture(params=["csv", "sqlite", "postgresql"])
+@pytest.fixture(params=[kind.name for kind in KINDS])
 def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     """Gives the URL of a store that nobody has used yet, in a folder if it is one in files: once for each kind."""
 
@@ -41,10 +42,13 @@ def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
         shutil.copy(request.getfixturevalue("upgraded_file"), folder / "device.db")
         return f"sqlite:///{folder}/device.db"
 
-    def postgresql(folder: Path) -> str:
-        return request.getfixturevalue("upgraded_server").emptied()
+    def postgresql(_folder: Path) -> str:
+        server: Registry = request.getfixturevalue("upgraded_server")
+        return server.emptied()
 
-    return {"csv": csv, "sqlite": sqlite, "postgresql": postgresql}[request.param]
+    makers = {"csv": csv, "sqlite": sqlite, "postgresql": postgresql}
+    assert request.param in makers, f"Say here how a store of the kind {request.param} is made."
+    return makers[request.param]
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def postgres_url(postgres_server: Server) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def app_over() -> Callable[[Store], Flask]:
     """Gives the app over a store. It is made only once: to describe all its calls takes longer than most tests."""
-    made = []
+    made: list[Flask] = []
 
     def app_over(store: Store) -> Flask:
         if not made:
@@ -119,21 +123,23 @@ def client(app: Flask) -> FlaskClient:
 class Service:
     """A service in a process of its own."""
 
-    def __init__(self, command: list[str], port: int, **popen: object) -> None:
+    def __init__(self, command: list[str], port: int, **popen: Any) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
         self._ready = threading.Event()
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", **popen
         )
+        assert self.process.stdout
+        self._output = self.process.stdout
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self._ready.wait(20)
         assert self.process.poll() is None, "".join(self.lines)
 
     def _read(self) -> None:
-        for line in self.process.stdout:
+        for line in self._output:
             self.lines.append(line)
             if "can be tried at" in line:
                 self._ready.set()
@@ -144,7 +150,7 @@ class Service:
         self.process.terminate()
         code = self.process.wait(20)
         self._reader.join()
-        self.process.stdout.close()
+        self._output.close()
         return code
 
 
@@ -172,7 +178,7 @@ def clean_env() -> dict[str, str]:
 def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start `devicesvc serve` with arguments, in tmp_path, on free_port, and others on other ports; all are stopped at
     the end of the test."""
-    services = []
+    services: list[Service] = []
 
     def start(*arguments: str, env: dict[str, str] | None = None) -> Service:
         port = find_free_port() if services else free_port

@@ -1,17 +1,22 @@
 """Devices and groups that are hard on a store: every one is valid."""
 
+from typing import Any
+
+from devicesvc.api import examples
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.model import MAX_NICS, Device, Group, Hardware, Nic, Software
 from devicesvc.sample import DEVICES
 
 PLAIN = DEVICES[0]
 
+ADD: dict[str, Any] = examples.ADD  # what a client sends
+
 NIC = Nic("eth", "00:00:00:00:00:01", "0.0.0.0")
 
 
 def device(id: str = "hard", **changes: object) -> Device:
     """A device that has `changes`, by name or by hardware_model and the like."""
-    fields = {
+    fields: dict[str, Any] = {
         "name": "n",
         "type": "t",
         "hardware_model": "m",

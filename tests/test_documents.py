@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_each_command_prints_what_the_document_shows(document, here, tmp_path, c
 @pytest.mark.parametrize("document", READMES)
 def test_each_python_example_runs(document, here):
     (example,) = blocks(document, "python")
-    names = {}
+    names = dict[str, Any]()
     exec(here(example), names)
     assert re.fullmatch("[0-9]{10}", names["id"])
 

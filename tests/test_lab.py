@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from devicesvc.api.examples import ADD as NEW
+from tests.hard_data import ADD as NEW
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class TestText:
 
     @pytest.mark.parametrize("bad", ["", "a\nb", "a\rb", "\t", "\x00", "\x7f", "\x85", "\ud800", None, 5, ["x"]])
     def test_refuses_what_is_empty_or_no_plain_text(self, name, of, limit, bad):
-        with pytest.raises(ValueError, match="must be 1 to"):
+        with pytest.raises(ValueError, match=f"must be 1 to {limit} "):
             of.RULES[name](bad)
 
     def test_refuses_one_character_too_many(self, name, of, limit):
@@ -37,6 +37,7 @@ class TestText:
 
     def test_keeps_spaces_as_they_are(self, name, of, limit):
         assert of.RULES[name](" x ") == " x "
+        assert of.RULES[name](" " * limit) == " " * limit
 
 
 def test_the_kind_of_a_nic_has_no_semicolon_which_separates_items_in_the_file():
@@ -185,7 +186,12 @@ def test_hard_data_is_valid(case):
 def test_what_is_looked_for_is_folded_once_and_not_for_each_device(monkeypatch):
     where = DeviceFilter(model="Raspberry PI", mac=NIC.mac.replace(":", "-").upper())
     folded = []
-    monkeypatch.setattr(model, "fold", lambda text: folded.append(text) or text.casefold())
-    monkeypatch.setattr(model, "plain_mac", lambda text: folded.append(text) or text)
+
+    def fold(text):
+        folded.append(text)
+        return text.casefold()
+
+    monkeypatch.setattr(model, "fold", fold)
+    monkeypatch.setattr(model, "plain_mac", fold)
     assert where.matches(PLAIN.merge({"nic": [{"type": "eth", "mac": NIC.mac, "ipv4": NIC.ipv4}]}))
     assert set(folded) == {PLAIN.hardware.model}

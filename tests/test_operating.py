@@ -11,9 +11,9 @@ import requests
 from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
-from devicesvc.api.examples import ADD
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
+from tests.hard_data import ADD
 
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
@@ -26,7 +26,7 @@ def logged():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and re.search(r"\b(log|getLogger\(.*\))\.\w+$", ast.unparse(node.func)):
                 words = node.args[0]
-                if isinstance(words, ast.Constant) and words.value != "%s":
+                if isinstance(words, ast.Constant) and isinstance(words.value, str) and words.value != "%s":
                     yield re.sub("%[sd]", "…", words.value)
 
 

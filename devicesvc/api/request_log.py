@@ -51,5 +51,5 @@ def _documented(rule: str) -> str:
     return _CONVERTED.sub(r"{\1}", rule)
 
 
-def _forget(error: BaseException | None) -> None:
+def _forget(_error: BaseException | None) -> None:
     request_id.set("")

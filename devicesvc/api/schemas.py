@@ -238,10 +238,10 @@ class QuerySchema(Schema):
             raise ma.ValidationError(error.errors) from error
 
 
-def _sort(filter: type[DeviceFilter | GroupFilter]) -> fields.String:
-    choices = [sign + name for name in filter.SORTS for sign in ("", "-")]
+def _sort(of: type[DeviceFilter | GroupFilter]) -> fields.String:
+    choices = [sign + name for name in of.SORTS for sign in ("", "-")]
     return fields.String(
-        validate=ma.validate.OneOf(choices, error=f"must be a field, or - and a field: {', '.join(filter.SORTS)}"),
+        validate=ma.validate.OneOf(choices, error=f"must be a field, or - and a field: {', '.join(of.SORTS)}"),
         metadata={"description": "The field to sort by, with - before it in descending order; equal ones by id."},
         error_messages={**MESSAGES, "invalid": "must be text"},
     )

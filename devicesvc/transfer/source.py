@@ -87,7 +87,7 @@ class Source(ABC):
     def __init__(self) -> None:
         self.taken = datetime.now()
         self.known = Known()
-        self.rejected: Callable[[BadRow], None] = lambda bad: None
+        self.rejected: Callable[[BadRow], None] = lambda _bad: None
         self._open = ExitStack()
 
     def read(self) -> Iterator[Chunk]:

@@ -181,7 +181,7 @@ class SqliteSource(SqlSource):
         copy.text_factory = _text
         return copy
 
-    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
+    def _rows(self, _name: str, query: str) -> Iterable[tuple[Any, ...]]:
         rows: sqlite3.Cursor = self._connection.execute(query)
         return rows
 

@@ -18,7 +18,7 @@ def secrets(file):
 
 
 @pytest.fixture
-def client(store, file, secrets):
+def client(store, file, secrets):  # noqa: ARG001 - it makes the tokens in the file
     return create_app({"TOKENS_FILE": str(file)}, store=store).test_client()
 
 

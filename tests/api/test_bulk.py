@@ -3,11 +3,10 @@
 import pytest
 
 from devicesvc.api import csv_body, request_body
-from devicesvc.api.examples import ADD
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
 from tests.api.checks import ids, problem
-from tests.hard_data import HARD, content, device
+from tests.hard_data import ADD, HARD, content, device
 
 ONE, TWO, THREE = sorted(each.id for each in DEVICES)[:3]
 BY_ID = sorted(DEVICES, key=lambda each: each.id)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from devicesvc.api.examples import ADD as NEW
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
 from tests.api.checks import ids, problem
+from tests.hard_data import ADD as NEW
 from tests.hard_data import HARD
 
 FIRST = "4322159209"

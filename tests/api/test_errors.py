@@ -60,7 +60,7 @@ def test_500_says_nothing_of_the_inside_but_the_log_does(client, monkeypatch, ca
 
 
 def test_503_says_what_is_wrong_with_the_store_and_when_to_come_back(client, monkeypatch):
-    def fail(op):
+    def fail(_change):
         raise StoreUnavailable("The disk is full.")
 
     monkeypatch.setattr(client.application.extensions["devicesvc.store"], "write", fail)

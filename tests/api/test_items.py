@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from devicesvc.api.examples import ADD, GROUP
+from devicesvc.api.examples import GROUP
 from tests.api.checks import ids, problem
+from tests.hard_data import ADD
 
 FIRST = "4322159209"
 DEVICE, CLASSROOM = f"/v1/devices/{FIRST}", f"/v1/groups/{GROUP['id']}"

@@ -35,7 +35,7 @@ def path(request):
 
 def walk(client, path, **query):
     """The ids of all pages, one after another."""
-    found, cursor = [], {}
+    found, cursor = [], dict[str, str]()
     while True:
         answer = client.get(path, query_string={**query, **cursor})
         found += ids(answer)
@@ -112,10 +112,10 @@ def test_the_arguments_may_come_in_the_body(client, path):
 
 
 def test_a_cursor_knows_how_its_list_is_sorted(client, path):
-    next = client.get(path, query_string={"sort": "-name", "limit": 2}).json["next"]
-    same = client.get(path, query_string={"cursor": next, "limit": 2})
-    assert same.json == client.get(path, query_string={"cursor": next, "limit": 2, "sort": "-name"}).json
-    answer = problem(client.get(path, query_string={"cursor": next, "sort": "name"}), 422)
+    cursor = client.get(path, query_string={"sort": "-name", "limit": 2}).json["next"]
+    same = client.get(path, query_string={"cursor": cursor, "limit": 2})
+    assert same.json == client.get(path, query_string={"cursor": cursor, "limit": 2, "sort": "-name"}).json
+    answer = problem(client.get(path, query_string={"cursor": cursor, "sort": "name"}), 422)
     assert "sort=-name" in answer["errors"]["cursor"]
 
 
@@ -183,14 +183,14 @@ def test_at_most_a_thousand_come_in_one_answer(client):
 
 def test_a_walk_while_others_add_and_delete_neither_repeats_nor_skips_what_was_there_all_along(client, path):
     stay = ids(client.get(path, query_string={"sort": "-name"}))
-    found, cursor, number = [], {}, 0
+    found, cursor, number = [], dict[str, str | None](), 0
     while cursor.get("cursor", "") is not None:
         answer = client.get(path, query_string={"limit": 2, "sort": "-name", **cursor})
         found += ids(answer)
         cursor = {"cursor": answer.json["next"]}
         for name in ("devices", "groups"):
             client.delete(f"/v1/{name}/come{number - 1}")
-            body = {"name": f"name {number}.5"}
+            body: dict[str, object] = {"name": f"name {number}.5"}
             if name == "devices":
                 body |= {key: client.get("/v1/devices/other").json["data"][key] for key in ("type", "status", "nic")}
                 body |= {

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -27,7 +28,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.url, self.app_over = new_store_url(self.folder), app_over
         self.start()
-        self.items = {"devices": {}, "groups": {}}
+        self.items: dict[str, dict[str, dict[str, Any]]] = {"devices": {}, "groups": {}}
         self.pairs = set()  # of (device id, group id)
 
     def start(self):
@@ -202,7 +203,8 @@ class Machine(RuleBasedStateMachine):
     def pages_agree(self, kind, limit, sort):
         field, items = sort.lstrip("-"), sorted(self.items[kind].values(), key=lambda each: each["id"])
         expected = sorted(items, key=lambda each: each[field], reverse=sort.startswith("-"))
-        found, query = [], {"limit": limit, "sort": sort}
+        found: list[dict[str, Any]] = []
+        query: dict[str, Any] | None = {"limit": limit, "sort": sort}
         while query:
             answer = self.call("GET", kind, 200, query_string=query)
             found += answer["data"]
@@ -211,4 +213,8 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_the_service_does_what_plain_dicts_do(new_store_url, app_over):
-    run_state_machine_as_test(lambda: Machine(new_store_url, app_over), settings=WALKS)
+    class OfThisKind(Machine):
+        def __init__(self):
+            super().__init__(new_store_url, app_over)
+
+    run_state_machine_as_test(OfThisKind, settings=WALKS)

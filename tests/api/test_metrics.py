@@ -6,9 +6,9 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from devicesvc.api.examples import ADD
 from devicesvc.errors import StoreUnavailable
 from devicesvc.logs import RequestFilter
+from tests.hard_data import ADD
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class TestMetrics:
         assert metric("devicesvc_store_bytes") >= max(before, 500 * 60)  # a database may have had the room already
 
     def test_refused_writes_are_counted_and_the_rest_is_shown_without_the_store(self, app, client, metric, monkeypatch):
-        def fail(*arguments):
+        def fail(*_arguments):
             raise StoreUnavailable("The disk is full.")
 
         for name in ("_write", "size"):
@@ -111,7 +111,7 @@ class TestRequestId:
         assert after.request == ""
 
     def test_a_503_is_logged_with_its_reason(self, app, client, monkeypatch, caplog):
-        def fail(*arguments):
+        def fail(*_arguments):
             raise StoreUnavailable("The disk is full.")
 
         monkeypatch.setattr(app.extensions["devicesvc.store"], "_write", fail)

@@ -164,7 +164,7 @@ def filled_in(document, path, method):
             path = path.replace(f"{{{parameter['name']}}}", example)
         elif example and parameter["in"] == "query":
             query[parameter["name"]] = example
-    arguments = {"query_string": query}
+    arguments: dict[str, object] = {"query_string": query}
     for content_type, body in operation.get("requestBody", {"content": {}})["content"].items():
         example = body["example"]
         arguments |= {"content_type": content_type}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from devicesvc.api.examples import ADD
+from tests.hard_data import ADD
 
 ROUNDS, RIVALS = 25, 6
 

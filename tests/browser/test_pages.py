@@ -18,7 +18,7 @@ def url(start):
 
 
 @pytest.fixture(autouse=True)
-def quiet(url, page, strangers, complaints):
+def quiet(url, page, strangers, complaints):  # noqa: ARG001 - the page ends before the service does
     """No page may ask another host for anything, or fail at anything, in any test here."""
     yield
     page.close()
@@ -114,7 +114,7 @@ def test_the_metrics_can_be_tried_as_they_are(swagger):
     expect(answer.locator(".highlight-code code").first).to_contain_text('devicesvc_items{kind="devices"} 5.0')
 
 
-def test_get_can_be_tried_with_another_argument(swagger, url):
+def test_get_can_be_tried_with_another_argument(swagger):
     block = try_out(swagger, "get_devices")
     status, answer = status_and_json(execute(block))
     assert (status, [device["id"] for device in answer["data"]]) == (200, ["5661391086"])
@@ -124,7 +124,7 @@ def test_get_can_be_tried_with_another_argument(swagger, url):
     assert (status, len(answer["data"])) == (200, 2)
 
 
-def test_get_can_be_tried_with_csv_as_its_media_type(swagger, url):
+def test_get_can_be_tried_with_csv_as_its_media_type(swagger):
     """Swagger UI shows a link to the file."""
     block = try_out(swagger, "get_devices")
     block.locator(".response-control-media-type--accept-controller select").select_option("text/csv")
@@ -136,24 +136,24 @@ def test_get_can_be_tried_with_csv_as_its_media_type(swagger, url):
     assert Path(download.value.path()).read_text("utf-8") == examples.CSV
 
 
-def test_post_can_be_tried_as_it_is(swagger, url):
+def test_post_can_be_tried_as_it_is(swagger):
     status, answer = status_and_json(execute(try_out(swagger, "add_devices")))
     assert status == 201
     assert requests.get(f"{url}/v1/devices/{answer['data']}").json()["data"]["name"] == "test-name"
 
 
-def test_put_can_be_tried_as_it_is(swagger, url):
+def test_put_can_be_tried_as_it_is(swagger):
     status, answer = status_and_json(execute(try_out(swagger, "update_devices")))
     assert (status, answer["data"]["name"]) == (200, "new-name")
 
 
-def test_delete_can_be_tried_as_it_is(swagger, url):
+def test_delete_can_be_tried_as_it_is(swagger):
     status, answer = status_and_json(execute(try_out(swagger, "delete_devices")))
     assert (status, answer["ids"]) == (200, ["3635138853", "5394030919"])
     assert len(requests.get(f"{url}/v1/devices").json()["data"]) == 3
 
 
-def test_the_import_can_be_tried_as_it_is_and_finds_what_it_says(swagger, url):
+def test_the_import_can_be_tried_as_it_is_and_finds_what_it_says(swagger):
     answer = status_and_json(execute(try_out(swagger, "import_devices")))
     assert answer == (200, examples.IMPORTED)
     assert answer[1]["message"] == "devices added: 0, changed: 0, unchanged: 1"

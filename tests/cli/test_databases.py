@@ -7,8 +7,8 @@ import pytest
 import requests
 from devicesvc.migrations import upgrade
 
-from devicesvc.api.examples import ADD
 from tests.conftest import BIN
+from tests.hard_data import ADD
 
 
 def ids(service):
@@ -52,7 +52,7 @@ def test_two_services_share_a_database_and_eight_writers_lose_nothing(start, dat
 
 
 def test_a_database_that_is_not_there_is_said_in_one_sentence(clean_env, tmp_path):
-    command = [BIN / "devicesvc", "serve", "postgresql+psycopg://someone:secret@127.0.0.1:1/nowhere"]
+    command = [str(BIN / "devicesvc"), "serve", "postgresql+psycopg://someone:secret@127.0.0.1:1/nowhere"]
     ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "secret" not in ended.stdout + ended.stderr

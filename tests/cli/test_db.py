@@ -92,7 +92,8 @@ class TestServe:
 
         return refused
 
-    def test_an_sqlite_file_is_made_before_it_is_opened(self, db, monkeypatch):
+    @pytest.mark.usefixtures("db")
+    def test_an_sqlite_file_is_made_before_it_is_opened(self, monkeypatch):
         opened = []
 
         class Opened:

@@ -79,7 +79,7 @@ def test_a_refusal_is_one_sentence(migrate):
 
 def test_the_script_of_the_checkout_says_which_python_to_use(tmp_path):
     script = ROOT / "migrations/csv_to_sqlite.py"
-    command = [sys.executable, "-S", "-E", script, "device.csv", "device.db"]  # -S: without what is installed
+    command = [sys.executable, "-S", "-E", str(script), "device.csv", "device.db"]  # -S: without what is installed
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert re.fullmatch(r"This Python does not have \w+: use \.venv/bin/python, [^\n]+\n", ended.stderr)
@@ -87,7 +87,7 @@ def test_the_script_of_the_checkout_says_which_python_to_use(tmp_path):
 
 def test_the_script_in_a_checkout(tmp_path, clean_env):
     (tmp_path / "device.csv").write_bytes(content(DEVICES))
-    command = [sys.executable, ROOT / "migrations/csv_to_sqlite.py", "device.csv", "device.db"]
+    command = [sys.executable, str(ROOT / "migrations/csv_to_sqlite.py"), "device.csv", "device.db"]
     ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
     assert (ended.returncode, "Wrote sqlite:///device.db: 5 devices" in ended.stdout) == (0, True)
     ended = subprocess.run(command[:2], cwd=tmp_path, env=clean_env, capture_output=True, text=True)
@@ -98,12 +98,12 @@ def test_the_script_in_a_checkout(tmp_path, clean_env):
 def long(tmp_path, clean_env):
     """A migration that takes a while, begun and seen to write, and the folder that it is in."""
     (tmp_path / "device.csv").write_bytes(content(device(f"d{number}") for number in range(30_000)))
-    command = [BIN / "devicesvc", "migrate", "device.csv", "sqlite:///device.db"]
+    command = [str(BIN / "devicesvc"), "migrate", "device.csv", "sqlite:///device.db"]
     process = subprocess.Popen(command, cwd=tmp_path, env=clean_env, stderr=subprocess.PIPE, text=True)
     end, temporary = time.monotonic() + 20, tmp_path / ".device.db.tmp"
     while not (temporary.exists() and temporary.stat().st_size > 100_000):
         assert time.monotonic() < end
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()[1]
         threading.Event().wait(0.001)
     yield process
     process.kill()
@@ -127,7 +127,7 @@ def test_interrupted(long, tmp_path, how, migrate):
 def test_while_the_service_runs_on_the_source(start, migrate, tmp_path):
     service = start("device.csv")
     stop = threading.Event()
-    codes = []
+    codes = list[int]()
 
     def write():
         while not stop.is_set():

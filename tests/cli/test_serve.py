@@ -90,13 +90,15 @@ def test_sigterm_finishes_what_is_in_flight(start):
 def test_it_can_be_stopped_while_it_still_opens_the_store(tmp_path, clean_env, free_port, stop, code, words):
     """Process 1 of a container ignores SIGTERM without a handler; others would end by it, not with 0."""
     os.mkfifo(tmp_path / "device.csv")
-    command = [BIN / "devicesvc", "serve", "--port", str(free_port)]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, env=clean_env, start_new_session=True, **pipes) as ended:
+    command = [str(BIN / "devicesvc"), "serve", "--port", str(free_port)]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=clean_env, start_new_session=True, stdout=nowhere, stderr=pipe, text=True
+    ) as ended:
         with open(tmp_path / "device.csv", "wb"):  # waits until it reads
             os.killpg(ended.pid, stop)
             assert ended.wait(20) == code
-        assert ended.stderr.read().strip() == words
+        assert ended.communicate()[1].strip() == words
 
 
 class TestRefuses:
@@ -116,7 +118,7 @@ class TestRefuses:
     def test_a_host_that_is_not_here(self, refused):
         assert "Cannot listen on 192.0.2.1" in refused("--host", "192.0.2.1")
 
-    def test_a_folder(self, refused, tmp_path, free_port):
+    def test_a_folder(self, refused, free_port):
         words = refused(".", "--port", str(free_port))
         assert words == "Error: . is a folder: give the path of a CSV file, such as device.csv."
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -138,7 +139,7 @@ class TestTokens:
         return {scope: tokens.create(tmp_path / "tokens.txt", scope, scope) for scope in tokens.SCOPES}
 
     @pytest.fixture
-    def url(self, secrets, start):
+    def url(self, secrets, start):  # noqa: ARG002 - it makes the tokens in the file
         return start(env={"DEVICESVC_TOKENS_FILE": "tokens.txt"}).url
 
     def test_one_that_may_write_is_sent_and_never_shown(self, url, secrets):
@@ -179,7 +180,7 @@ def post_answers_200(request, response):
         response.status_code = 200
 
 
-def no_location(request, response):
+def no_location(_request, response):
     response.headers.pop("Location", None)
 
 
@@ -188,7 +189,7 @@ def one_too_many(request, response):
         change(response, data=[{"id": "other"}])
 
 
-def a_page(request, response):
+def a_page(_request, response):
     if response.status_code == 404:
         return Response("<p>Not here", 404, mimetype="text/html")
     return None
@@ -199,7 +200,7 @@ def ids_that_were_not_there(request, response):
         change(response, ids=[*DOOMED, "1234567890 "])
 
 
-def no_place(request, response):
+def no_place(_request, response):
     if response.status_code == 422:
         change(response, errors={})
 
@@ -282,7 +283,7 @@ def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, regis
     monkeypatch.setattr("devicesvc.tour.PAUSES", (0, 0))
     before, away = content(registry), iter([True, True])
 
-    def be_away(request, response):
+    def be_away(request, _response):
         if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}" and next(away, False):
             registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
             return Response("<p>", 502, mimetype="text/html")
@@ -297,7 +298,7 @@ def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, regis
 def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, registry, monkeypatch):
     monkeypatch.setattr("devicesvc.tour.PAUSES", ())
 
-    def fail(request, response):
+    def fail(request, _response):
         if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}":
             registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
             return Response("<p>", 502, mimetype="text/html")
@@ -316,23 +317,25 @@ def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, 
 class Recorder:
     """In the place of requests: what a person would send."""
 
+    called: ClassVar[dict[str, Any]]
+
     @classmethod
-    def put(cls, url, json):
+    def put(cls, _url, json):
         cls.called = json
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle_it_puts_everything_back(spoiled, registry, stop):
-    before, tours = content(registry), []
+    before, tours = content(registry), list[subprocess.Popen[str]]()
 
-    def interrupt(request, response):
+    def interrupt(request, _response):
         if request.method == "DELETE" and "1234567890 " in request.get_data(as_text=True):
             os.kill(tours[0].pid, stop)
             tours[0].poll()
 
     with spoiled(interrupt) as url:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        tours.append(subprocess.Popen([BIN / "devicesvc", "tour", url], **pipes))
+        command = [BIN / "devicesvc", "tour", url]
+        tours.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         _, said = tours[0].communicate(timeout=30)
     assert (tours[0].returncode, said.count("\n")) == (130, 1)
     assert said.startswith("Interrupted: ")

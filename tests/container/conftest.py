@@ -72,7 +72,7 @@ def build(tag: str, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(engine: None) -> str:
+def image(engine: None) -> str:  # noqa: ARG001 - nothing can be built without it
     """The image, built anew if anything in it has changed. It keeps its name after the tests: CI pushes it by that."""
     return build("devicesvc-test")
 

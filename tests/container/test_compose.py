@@ -38,7 +38,7 @@ def compose_command():
 
 
 @pytest.fixture(scope="session")
-def images(image, tmp_path_factory):
+def images(image, tmp_path_factory):  # noqa: ARG001 - it needs the engine, which the image needs
     """The images that compose.yaml names: pulled, or else stand-ins."""
     for name in sorted(set(re.findall(r"image: ((?:nginx|postgres):\S+)", (ROOT / "compose.yaml").read_text()))):
         if run("docker", "images", "-q", name) or not run_quietly("docker", "pull", name):
@@ -89,7 +89,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def up(image, compose_command, images, tmp_path_factory):
+def up(image, compose_command, images, tmp_path_factory):  # noqa: ARG001 - compose.yaml names them
     """Start the services of a profile."""
     projects = []
 
@@ -166,7 +166,8 @@ def seconds(url, count=100):
 def requests_a_second(url):
     shown = run("wrk", "-t1", "-c16", "-d3s", f"{url}/v1/devices/4322159209")
     assert "Non-2xx" not in shown
-    return float(re.search(r"Requests/sec: +([\d.]+)", shown)[1])
+    (rate,) = re.findall(r"Requests/sec: +([\d.]+)", shown)
+    return float(rate)
 
 
 class TestScale:

@@ -11,11 +11,10 @@ import pytest
 import requests
 
 import devicesvc
-from devicesvc.api.examples import ADD
 from devicesvc.sample import DEVICES
 from tests.conftest import ROOT
 from tests.container.conftest import DATA, build, is_up, run, wait_until
-from tests.hard_data import content
+from tests.hard_data import ADD, content
 
 WRITERS = 8
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--security-opt", "no-new-privileges")
@@ -153,7 +152,7 @@ class TestOtherWaysToRunIt:
         assert len(requests.get(f"{container.url}/v1/devices").json()["data"]) == 5
         assert (container.data / "device.db").exists()
 
-    def test_tokens_beside_the_data(self, start, image):
+    def test_tokens_beside_the_data(self, start):
         container = start().wait()
         secret = run(
             *("docker", "exec", "--user", "devicesvc", container.name),

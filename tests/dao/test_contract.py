@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from devicesvc.api.examples import ADD as NEW
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
 from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.sample import DEVICES
+from tests.hard_data import ADD as NEW
 from tests.hard_data import HARD, NIC, PLAIN, device
 
 FIRST, SECOND = DEVICES[0], DEVICES[1]
@@ -131,7 +131,7 @@ def test_add_refuses_an_id_that_is_taken_and_leaves_the_first(store):
 
 
 def test_create_makes_an_id_of_ten_digits_the_first_not_zero(store, monkeypatch):
-    monkeypatch.setattr(secrets, "randbelow", lambda limit: 0)
+    monkeypatch.setattr(secrets, "randbelow", lambda _limit: 0)
     assert store.write(lambda tx: tx.devices.create(NEW)).id == "1000000000"
     monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
     assert store.write(lambda tx: tx.devices.create(NEW)).id == "9999999999"
@@ -140,7 +140,7 @@ def test_create_makes_an_id_of_ten_digits_the_first_not_zero(store, monkeypatch)
 
 def test_create_never_takes_an_id_that_is_taken(store, monkeypatch):
     drawn = [int(FIRST.id) - 10**9, int(FIRST.id) - 10**9, 5]
-    monkeypatch.setattr(secrets, "randbelow", lambda limit: drawn.pop(0))
+    monkeypatch.setattr(secrets, "randbelow", lambda _limit: drawn.pop(0))
     assert store.write(lambda tx: tx.devices.create(NEW)).id == "1000000005"
     assert store.devices.get(FIRST.id) == FIRST
 

@@ -67,7 +67,7 @@ class TestFailure:
     def test_after_the_rename_the_outcome_is_said_to_be_unknown_and_memory_follows_the_file(
         self, store, path, monkeypatch
     ):
-        def fail(folder):
+        def fail(_folder):
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
@@ -77,12 +77,10 @@ class TestFailure:
         assert b"\n1,n,t" in path.read_bytes()
         assert store.devices.get("1") == device("1")
 
-    def test_after_an_unknown_outcome_the_same_change_sent_again_is_written_again(
-        self, store, path, failing, monkeypatch
-    ):
+    def test_after_an_unknown_outcome_the_same_change_sent_again_is_written_again(self, store, path, monkeypatch):
         """It finds itself made already, but nobody knows whether it is durable."""
 
-        def fail(folder):
+        def fail(_folder):
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
@@ -182,7 +180,12 @@ class TestVersions:
     def test_a_reload_looks_only_at_the_lines_that_changed(self, store, path, monkeypatch):
         looked_at = []
         real = DEVICE_CSV._from_cells
-        monkeypatch.setattr(DEVICE_CSV, "_from_cells", lambda cells: looked_at.append(cells.id) or real(cells))
+
+        def from_cells(cells):
+            looked_at.append(cells.id)
+            return real(cells)
+
+        monkeypatch.setattr(DEVICE_CSV, "_from_cells", from_cells)
         path.write_bytes(path.read_bytes().replace(b"meter-adapter", b"METER-adapter"))
         assert store.devices.get("3635138853").name == "METER-adapter"
         assert looked_at == ["3635138853"]
@@ -283,8 +286,13 @@ class TestGroupCommit:
             replaced = []
             real = durable_file.publish
             batch = [Waiting(op, Future()) for op in ops]
+
+            def publish(versions):
+                replaced.append(versions)
+                real(versions)
+
             with monkeypatch.context() as patch:
-                patch.setattr(durable_file, "publish", lambda files: replaced.append(1) or real(files))
+                patch.setattr(durable_file, "publish", publish)
                 store._group_commit.run_group(batch)
             return [outcome.exception() or outcome.result() for _, outcome in batch], len(replaced)
 
@@ -304,7 +312,7 @@ class TestGroupCommit:
     def test_the_observer_is_told_how_many_changes_a_commit_has(self, together, store):
         told = []
         store.observer = Observer()
-        store.observer.committed = lambda ops, seconds: told.append(ops)
+        store.observer.committed = lambda changes, _seconds: told.append(changes)
         together(add(device("1")), lambda tx: tx.devices.list(), add(device("1")), add(device("2")))
         assert told == [2]
 
@@ -318,7 +326,7 @@ class TestGroupCommit:
         assert path.read_bytes() == content([*DEVICES, device("1"), device("2")])
 
     def test_when_the_write_fails_every_op_gets_that_also_the_one_that_was_refused(self, together, store, monkeypatch):
-        def fail(file):
+        def fail(_file):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:

@@ -50,9 +50,9 @@ class TestEdits:
         ("edit", "words"),
         [
             (lambda data: data.replace(b"online", b"", 1), r"line 2, column status: must be 1 to 32 characters"),
-            (lambda data: b"", "line 1 must be the header .* the file is empty"),
+            (lambda _data: b"", "line 1 must be the header .* the file is empty"),
             (lambda data: data[:-4], "must end with a newline"),
-            (lambda data: b"\xff\n", "is not UTF-8"),
+            (lambda _data: b"\xff\n", "is not UTF-8"),
         ],
     )
     def test_a_broken_edit_stops_writes_but_not_reads_and_mending_it_heals(self, store, path, edit, words, caplog):

@@ -81,7 +81,8 @@ class TestFiles:
     )
     def test_a_registry_of_another_name_has_files_of_its_own(self, tmp_path, name, others):
         with open_store(str(tmp_path / name), DEVICES) as store:
-            store.write(lambda tx: (tx.groups.add(A), tx.memberships.add([Membership(ONE, "a")])))
+            store.write(lambda tx: tx.groups.add(A))
+            store.write(lambda tx: tx.memberships.add([Membership(ONE, "a")]))
         assert names(tmp_path) == sorted([name, *others])
 
     def test_behind_a_link_they_lie_beside_the_file_itself(self, tmp_path):
@@ -193,45 +194,41 @@ class TestOrphanedMemberships:
         assert f"{member_path}: 2 memberships, the first of them gone,a, name a device or group" in caplog.text
         assert member_path.read_bytes() == before
 
-    def test_the_next_change_leaves_them_out_whatever_it_is(self, path, member_path, caplog):
+    def test_the_next_change_leaves_them_out_whatever_it_is(self, path, member_path):
         with open_store(str(path)) as store:
             store.write(lambda tx: tx.devices.update(ONE, {"name": "new"}))
         assert member_path.read_bytes() == content([Membership(ONE, "a")], MEMBERSHIP_CSV)
 
-    def test_they_count_again_when_an_edit_brings_back_what_they_name(self, path, caplog):
+    def test_they_count_again_when_an_edit_brings_back_what_they_name(self, path):
         with open_store(str(path)) as store:
             path.write_bytes(content([*DEVICES, device("gone")]))
             assert Membership("gone", "a") in store.memberships.list()
 
-    def test_an_id_that_comes_back_by_a_change_revives_none_not_even_if_that_is_interrupted(
-        self, path, monkeypatch, caplog
-    ):
-        real = os.replace
+    def test_an_id_that_comes_back_by_a_change_revives_none_not_even_if_that_is_interrupted(self, path, monkeypatch):
+        real, targets = os.replace, list[str]()
 
         def replace(source, target, **options):
-            if monkeypatch.done:
+            if targets and targets[-1].endswith("device.csv"):
                 raise OSError(errno.EIO, "Input/output error")
-            monkeypatch.done = str(target).endswith("device.csv")
+            targets.append(str(target))
             real(source, target, **options)
 
-        monkeypatch.done = False
+        def bring_back(tx):
+            tx.devices.add(device("gone"))
+            tx.memberships.add([Membership(DEVICES[1].id, "a")])
+
         with open_store(str(path)) as store:
             with monkeypatch.context() as patch:
                 patch.setattr(os, "replace", replace)
                 with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
-                    store.write(
-                        lambda tx: (
-                            tx.devices.add(device("gone")),
-                            tx.memberships.add([Membership(DEVICES[1].id, "a")]),
-                        )
-                    )
+                    store.write(bring_back)
             assert store.devices.get("gone")
             assert store.memberships.list() == [Membership(ONE, "a")]
         with open_store(str(path)) as again:
             assert again.memberships.list() == [Membership(ONE, "a")]
 
 
-def test_a_crash_between_two_renames_leaves_a_registry_in_order(store, path, monkeypatch, caplog):
+def test_a_crash_between_two_renames_leaves_a_registry_in_order(store, path, monkeypatch):
     """The device is gone, its memberships are not: they do not count, and the next change takes them away."""
     real = durable_file.publish
     monkeypatch.setattr(durable_file, "publish", lambda files: real(list(files)[:1]))

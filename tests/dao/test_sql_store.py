@@ -92,7 +92,12 @@ class TestSqlite:
     def test_a_writer_waits_for_another_that_takes_its_time(self, path, store):
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
-        threading.Timer(0.2, lambda: (other.execute("ROLLBACK"), other.close())).start()
+
+        def end():
+            other.execute("ROLLBACK")
+            other.close()
+
+        threading.Timer(0.2, end).start()
         store.write(add(device("1")))
         assert store.devices.get("1")
 
@@ -195,7 +200,8 @@ class TestPostgresql:
             assert len(hasty.devices.list()) == 5
         store.write(add(device("1")))
 
-    def test_a_database_that_grants_no_leave_to_write_is_read(self, postgres_url, store, other):
+    @pytest.mark.usefixtures("store")
+    def test_a_database_that_grants_no_leave_to_write_is_read(self, postgres_url, other):
         role = f"reader_{uuid.uuid4().hex}"
         other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
         other.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
@@ -226,7 +232,7 @@ class TestPostgresql:
         assert len(store.devices.list()) == 5
         store.write(add(device("1")))
 
-    def test_a_commit_that_is_cut_says_that_the_outcome_is_unknown(self, store, other, monkeypatch):
+    def test_a_commit_that_is_cut_says_that_the_outcome_is_unknown(self, store, other):
         def cut(tx):
             tx.devices.add(device("1"))
             other.execute(CUT)

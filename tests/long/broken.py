@@ -46,7 +46,7 @@ def _do_nothing(*arguments: object) -> None:
 
 
 @contextmanager
-def _lock_nothing(*arguments: object) -> Iterator[None]:
+def _lock_nothing(*_arguments: object) -> Iterator[None]:
     yield
 
 
@@ -71,7 +71,7 @@ def _lock_or_pretend(path: Path, patience: float) -> Iterator[None]:
 
 
 def _fail_to_sync_the_folder(folder: Path) -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
 
 
 def _publish_half_at_first(versions: Collection[Path]) -> None:
@@ -99,7 +99,7 @@ VARIANTS: dict[str, dict[str, Callable]] = {
 WORKER_READY = "A worker is ready."
 
 
-def _say_ready(worker: object) -> None:
+def _say_ready(_worker: object) -> None:
     print(WORKER_READY, flush=True)
 
 
@@ -109,7 +109,7 @@ def main() -> None:
         getattr(durable_file, name)  # a name that is not there any more would break nothing
         setattr(durable_file, name, function)
     if what == "serve":
-        server.post_worker_init = _say_ready
+        vars(server)["post_worker_init"] = _say_ready  # a setting of gunicorn that the server leaves out
         cli.main(["serve", *arguments])
     sys.argv[1:] = arguments
     runpy.run_module(what, run_name="__main__")

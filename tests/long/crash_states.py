@@ -106,7 +106,7 @@ class _Disk:
             case Sync(None):
                 self.names = _renamed(self.names, self.renames)
                 self.renames = []
-            case Sync(file):
+            case Sync(int(file)):
                 self.files[file] = _changed(self.files.get(file, b""), self.changes.pop(file, []))
             case Answer():
                 self.answered = True
@@ -185,7 +185,7 @@ class _Reader:
                 old, new = map(self._inside, paths)
                 if (old is None) != (new is None):
                     raise ValueError(f"a file moved into or out of the folder: {name}({arguments})")
-                if old is not None:
+                if old is not None and new is not None:
                     self._names[new] = self._names.pop(old)
                     yield Name(new, self._names[new])
                     yield Name(old, None)
@@ -226,9 +226,15 @@ class _Reader:
             start = self._at[descriptor] if offset is None else offset
             if offset is None:
                 self._at[descriptor] += len(data)
-            yield Data(self._open[descriptor], start, data)
+            yield Data(self._file(descriptor), start, data)
         elif data == ANSWER:
             yield Answer()
+
+    def _file(self, descriptor: int) -> int:
+        file = self._open[descriptor]
+        if file is None:
+            raise ValueError("the model does not know how to write to a folder")
+        return file
 
     def _on_descriptor(self, name: str, numbers: list[int]) -> Iterator[Step]:
         descriptor = numbers[0]
@@ -238,7 +244,7 @@ class _Reader:
             case "fsync" | "fdatasync":
                 yield Sync(self._open[descriptor])
             case "ftruncate":
-                yield Size(self._open[descriptor], numbers[1])
+                yield Size(self._file(descriptor), numbers[1])
             case _:
                 raise ValueError(f"the model does not know {name} on a file of the folder")
 

@@ -29,7 +29,7 @@ class Registry:
 
     @classmethod
     def of(cls, store: Store) -> "Registry":
-        return cls(*map(tuple, (store.devices.list(), store.groups.list(), store.memberships.list())))
+        return cls(tuple(store.devices.list()), tuple(store.groups.list()), tuple(store.memberships.list()))
 
     def fill(self, tx: Transaction) -> None:
         """Put all into an empty store that has only the devices."""
@@ -83,5 +83,6 @@ if __name__ == "__main__":
                 store.write(change)
     except StoreUnavailable:
         with open_store(path) as store:  # as another worker would, or the service after a restart
-            store.write(change)
+            if change:
+                store.write(change)
     os.write(1, ANSWER)

@@ -39,13 +39,13 @@ class Victim(Service):
 
     def kill(self) -> None:
         """Kill master and workers, and return once none of them is there any more. Killing twice is no error."""
-        if self.process.stdout.closed:
+        if self._output.closed:
             return  # the number of the group may be another's by now
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
         self._reader.join()  # it ends when the last process that can write to the pipe has ended
-        self.process.stdout.close()
+        self._output.close()
 
     @contextmanager
     def tampered(self, *options: str) -> Iterator[None]:
@@ -54,6 +54,7 @@ class Victim(Service):
         workers = [f"--attach={pid}" for pid in self.workers]
         command = ["strace", "-f", *workers, "-o", os.devnull, *options]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr
             try:
                 for _ in workers:
                     words = tracer.stderr.readline()

@@ -12,7 +12,7 @@ from devicesvc.dao import durable_file
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from tests.conftest import ROOT
-from tests.long.crash_states import FOREIGN, MODELLED, Answer, Data, Name, Size, State, Sync, read_trace, states
+from tests.long.crash_states import FOREIGN, MODELLED, Answer, Data, Name, Size, State, Step, Sync, read_trace, states
 from tests.long.one_change import CHANGES, Registry
 from tests.long.processes import need
 
@@ -110,7 +110,7 @@ def test_a_broken_store_is_found_out(crash, variant, harm, change):
 
 
 def test_a_store_that_does_not_tidy_up_when_it_is_opened_is_found_out(crash, monkeypatch):
-    monkeypatch.setattr(durable_file, "sweep", lambda files: None)
+    monkeypatch.setattr(durable_file, "sweep", lambda _files: None)
     assert crash("none", "a membership")["leftovers"] > 0
 
 
@@ -132,11 +132,11 @@ class TestModel:
         assert found >= {b"o" * 512 + b"n" * 512, b"n" * 512 + b"o" * 512}
 
     def test_data_with_fsync_is_there(self):
-        steps = [Size(0, 0), Data(0, 0, b"new"), Sync(0), Answer()]
+        steps: list[Step] = [Size(0, 0), Data(0, 0, b"new"), Sync(0), Answer()]
         assert {state.files for state in states({"a": b"old"}, steps) if state.answered} == {(("a", b"new"),)}
 
     def test_names_without_fsync_of_the_folder_may_be_old_or_new_in_any_mix(self):
-        steps = [Name("t", 1), Sync(1), Name("a", 1), Name("t", None)]
+        steps: list[Step] = [Name("t", 1), Sync(1), Name("a", 1), Name("t", None)]
         old, new, temporary = ("a", b"old"), ("a", b""), ("t", b"")
         mixes = {(old,), (old, temporary), (new,), (new, temporary)}
         assert {state.files for state in states({"a": b"old"}, steps)} == mixes

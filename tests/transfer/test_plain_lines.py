@@ -98,7 +98,9 @@ def test_so_many_nics(count):
     data = line(**{column: ";".join([cell] * count) for column, cell in cells.items()})
     assert agrees(data) == (count <= 16)
     if 0 < count <= 16:
-        assert plain(data).nics[-1] == (DEVICES[0].id, count - 1, "eth", "00:00:00:00:00:ab", "1.2.3.4")
+        rows = plain(data)
+        assert rows is not None
+        assert rows.nics[-1] == (DEVICES[0].id, count - 1, "eth", "00:00:00:00:00:ab", "1.2.3.4")
 
 
 @pytest.mark.parametrize("types", range(4))
@@ -160,6 +162,7 @@ def test_macs_may_be_normalized_together(macs):
     """The fast way normalizes all the addresses of its lines at once."""
     macs = [each.replace("\n", "") for each in macs]
     normalize = Nic.RULES["mac"].normalize
+    assert normalize is not None
     assert normalize("\n".join(macs)) == "\n".join(map(normalize, macs))
 
 

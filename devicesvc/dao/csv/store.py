@@ -88,8 +88,8 @@ class CsvStore(Store):
 
     def size(self) -> Size:
         snapshot = self._current()
-        bytes = sum(file.tracker.size for file in self._files)
-        return Size(len(snapshot.devices), len(snapshot.groups), len(snapshot.memberships), bytes)
+        size = sum(file.tracker.size for file in self._files)
+        return Size(len(snapshot.devices), len(snapshot.groups), len(snapshot.memberships), size)
 
     def ping(self) -> None:
         with self._locked():

@@ -217,7 +217,7 @@ def _sqlite(url: StoreUrl) -> Engine:
         record.info["file"] = _identity(path)
 
     @event.listens_for(engine, "checkout")
-    def check(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+    def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
         """Go on with the file that has the name now, not with one that was moved away or deleted."""
         if record.info["file"] != _identity(path):
             raise DisconnectionError
