@@ -18,7 +18,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self._url = make_url(url).set(drivername="postgresql")
         self._admin = psycopg.connect(self._url.render_as_string(hide_password=False), autocommit=True)
-        # A database sorts as a language does, where the server knows one: "C" must not be right by chance.
+        # A database sorts as a language does, if the server knows one: "C" must not be right by chance.
         icu = self._admin.execute("SELECT FROM pg_collation WHERE collname = 'en-x-icu'").fetchone()
         self._locale = "LOCALE_PROVIDER icu ICU_LOCALE 'en'" if icu else ""
 

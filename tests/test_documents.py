@@ -28,13 +28,13 @@ def here(start):
 @pytest.mark.parametrize("document", READMES)
 def test_each_command_prints_what_the_document_shows(document, here, tmp_path, clean_env):
     env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    shown = 0
+    count = 0
     for block in blocks(document, "console"):
         for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
             ended = subprocess.run(["bash", "-c", here(command)], capture_output=True, text=True, cwd=tmp_path, env=env)
             assert ended.stdout == output
-            shown += 1
-    assert shown == 6
+            count += 1
+    assert count == 6
 
 
 @pytest.mark.parametrize("document", READMES)

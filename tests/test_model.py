@@ -27,7 +27,7 @@ class TestText:
         assert of.RULES[name]("设" * limit) == "设" * limit
 
     @pytest.mark.parametrize("bad", ["", "a\nb", "a\rb", "\t", "\x00", "\x7f", "\x85", "\ud800", None, 5, ["x"]])
-    def test_refuses_what_is_empty_or_no_plain_text(self, name, of, limit, bad):
+    def test_refuses_what_is_empty_or_not_plain_text(self, name, of, limit, bad):
         with pytest.raises(ValueError, match=f"must be 1 to {limit} "):
             of.RULES[name](bad)
 

@@ -83,7 +83,7 @@ def test_a_token_whose_line_is_deleted_no_longer_works(client, file, secrets):
 
 
 @pytest.mark.parametrize("text", ["admin\n", "0" * 64 + " admin name\n"])
-def test_a_file_in_doubt_lets_nobody_in(client, file, secrets, text):
+def test_a_file_that_cannot_be_read_lets_nobody_in(client, file, secrets, text):
     with file.open("a") as end:
         end.write(text)
     answer = client.get("/v1/devices", headers=bearer(secrets["write"]))

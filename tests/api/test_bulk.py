@@ -57,11 +57,11 @@ class TestBatch:
         assert client.get("/v1/devices").json == before
 
     @pytest.mark.parametrize(
-        ("batch", "place"),
+        ("batch", "field"),
         [({"create": {}}, "create"), ({"add": []}, "add"), ([], "the body"), ({"delete": "x"}, "delete")],
     )
-    def test_422_for_what_is_no_batch(self, client, batch, place):
-        assert list(problem(client.post("/v1/devices/batch", json=batch), 422)["errors"]) == [place]
+    def test_422_for_what_is_not_a_batch(self, client, batch, field):
+        assert list(problem(client.post("/v1/devices/batch", json=batch), 422)["errors"]) == [field]
 
     def test_a_thousand_items_are_taken_and_no_more(self, client):
         batch = {"create": [ADD] * 998, "update": [{"id": ONE}], "delete": [TWO]}
@@ -166,14 +166,14 @@ class TestImport:
         assert len(problem(self.load(client, content([]) + b"x\n" * 5000), 422)["errors"]) == 1000
 
     @pytest.mark.parametrize("data", [b"", b"\xff\n", b"id,name\n", content(DEVICES)[:-1], b"\0\n"])
-    def test_what_is_no_such_file_is_422(self, client, data):
+    def test_what_is_not_such_a_file_is_422(self, client, data):
         assert "line " in problem(self.load(client, data), 422)["detail"]
 
     @pytest.mark.parametrize(
         "content_type",
         ["", "application/json", "text/plain", "text/csv; charset=gbk", "multipart/form-data; boundary=x"],
     )
-    def test_415_where_it_is_not_declared_as_csv_in_utf8(self, client, content_type):
+    def test_415_if_it_is_not_declared_as_csv_in_utf8(self, client, content_type):
         answer = problem(self.load(client, content(DEVICES), content_type), 415)
         assert answer["detail"] == "Send the file in UTF-8, with the header Content-Type: text/csv."
 

@@ -73,7 +73,7 @@ class TestGet:
         assert words in problem(client.get("/v1/devices", **request_), 400)["detail"]
 
     @pytest.mark.parametrize(
-        ("request_", "place"),
+        ("request_", "field"),
         [
             ({"query_string": "colour=red"}, "colour"),
             ({"json": {"colour": "red"}}, "colour"),
@@ -82,10 +82,10 @@ class TestGet:
             ({"json": ["id"]}, "the body"),
         ],
     )
-    def test_422_names_the_place(self, client, request_, place):
+    def test_422_names_the_field(self, client, request_, field):
         answer = problem(client.get("/v1/devices", **request_), 422)
-        assert list(answer["errors"]) == [place]
-        assert answer["detail"].startswith(f"{place} ")
+        assert list(answer["errors"]) == [field]
+        assert answer["detail"].startswith(f"{field} ")
         assert answer["message"] == answer["detail"]
 
 
@@ -144,10 +144,10 @@ class TestPost:
     def test_every_missing_field_is_named(self, client):
         assert problem(client.post("/v1/devices", json={}), 422)["errors"] == dict.fromkeys(NEW, "is required")
 
-    def test_415_where_the_body_is_not_declared_as_json(self, client):
+    def test_415_if_the_body_is_not_declared_as_json(self, client):
         assert "Content-Type: application/json" in problem(client.post("/v1/devices", data="{}"), 415)["detail"]
 
-    def test_400_where_it_is_not_json(self, client):
+    def test_400_if_it_is_not_json(self, client):
         problem(client.post("/v1/devices", data="{", content_type="application/json"), 400)
         problem(client.post("/v1/devices", data="", content_type="application/json"), 400)
 
@@ -171,11 +171,11 @@ class TestPut:
         assert software == {"version": "0.3", "last_update": "2024-01-01 00:00:00"}
 
     @pytest.mark.parametrize("id", ["1234567890", "", "a b", "batch"])
-    def test_404_where_there_is_none(self, client, id):
+    def test_404_if_there_is_none(self, client, id):
         assert repr(id) in problem(client.put("/v1/devices", json={"id": id, "name": "x"}), 404)["detail"]
 
     @pytest.mark.parametrize(
-        ("change", "place"),
+        ("change", "field"),
         [
             ({"name": "x"}, "id"),
             ({"id": FIRST, "status": ""}, "status"),
@@ -184,9 +184,9 @@ class TestPut:
             ({"id": FIRST, "nic": [{"type": "eth"}]}, "nic.0.mac"),
         ],
     )
-    def test_422_names_the_place_and_changes_nothing(self, client, change, place):
+    def test_422_names_the_field_and_changes_nothing(self, client, change, field):
         before = client.get("/v1/devices").json["data"]
-        assert place in problem(client.put("/v1/devices", json=change), 422)["errors"]
+        assert field in problem(client.put("/v1/devices", json=change), 422)["errors"]
         assert client.get("/v1/devices").json["data"] == before
 
 
@@ -202,7 +202,7 @@ class TestDelete:
         assert ids(client.get("/v1/devices")) == ["4322159209", "5661391086", "8170245536"]
 
     @pytest.mark.parametrize(
-        ("request_", "place"),
+        ("request_", "field"),
         [
             ({}, "ids"),
             ({"json": {"ids": "3635138853"}}, "ids"),
@@ -211,6 +211,6 @@ class TestDelete:
             ({"query_string": "ids=3635138853&id=1"}, "id"),
         ],
     )
-    def test_422_names_the_place_and_deletes_nothing(self, client, request_, place):
-        assert place in problem(client.delete("/v1/devices", **request_), 422)["errors"]
+    def test_422_names_the_field_and_deletes_nothing(self, client, request_, field):
+        assert field in problem(client.delete("/v1/devices", **request_), 422)["errors"]
         assert len(client.get("/v1/devices").json["data"]) == 5

@@ -40,7 +40,7 @@ class TestGet:
         assert ids(client.get("/v1/groups", json=wanted)) == found
 
     @pytest.mark.parametrize("request_", [{"query_string": "sn=x"}, {"json": {"ids": []}}, {"json": {"device_id": 1}}])
-    def test_422_for_what_is_no_argument(self, client, request_):
+    def test_422_for_what_is_not_an_argument(self, client, request_):
         problem(client.get("/v1/groups", **request_), 422)
 
 
@@ -70,7 +70,7 @@ class TestPost:
         assert data == {"id": id, "name": hard.name, "description": hard.description}
 
     @pytest.mark.parametrize(
-        ("changes", "place"),
+        ("changes", "field"),
         [
             ({"name": ""}, "name"),
             ({"name": "x" * 65}, "name"),
@@ -82,8 +82,8 @@ class TestPost:
             ({"devices": []}, "devices"),
         ],
     )
-    def test_422_names_the_place_and_adds_nothing(self, client, changes, place):
-        assert list(problem(client.post("/v1/groups", json={**NEW, **changes}), 422)["errors"]) == [place]
+    def test_422_names_the_field_and_adds_nothing(self, client, changes, field):
+        assert list(problem(client.post("/v1/groups", json={**NEW, **changes}), 422)["errors"]) == [field]
         assert ids(client.get("/v1/groups")) == []
 
 
@@ -93,7 +93,7 @@ class TestPut:
         assert answer.json["data"] == {"id": group, "name": NEW["name"], "description": ""}
         assert client.get(f"/v1/groups/{group}").json["data"] == answer.json["data"]
 
-    def test_404_where_there_is_none(self, client):
+    def test_404_if_there_is_none(self, client):
         assert "'none'" in problem(client.put("/v1/groups", json={"id": "none", "name": "x"}), 404)["detail"]
 
     def test_409_for_a_name_that_another_has_but_not_for_its_own(self, client, group):

@@ -33,7 +33,7 @@ class TestGet:
 
     @pytest.mark.parametrize("id", ["1234567890", "4322159209 ", "设备", "..", "a%00b", "x" * 1000])
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-    def test_404_where_there_is_none(self, client, path, method, id):
+    def test_404_if_there_is_none(self, client, path, method, id):
         body = {"json": {"name": "x"}} if method == "PATCH" else {}
         kind = path.split("/")[2].rstrip("s")
         answer = client.open(f"{path.rsplit('/', 1)[0]}/{id}", method=method, **body)
@@ -61,7 +61,7 @@ class TestPut:
         assert client.put(path, json=data).json["data"] == data
 
     @pytest.mark.parametrize("id", ["other", "", None, 4322159209])
-    def test_422_where_the_body_names_another_id(self, client, path, id):
+    def test_422_if_the_body_names_another_id(self, client, path, id):
         data = client.get(path).json["data"]
         for method in ("PUT", "PATCH"):
             answer = client.open(path, method=method, json={**data, "id": id})
@@ -119,7 +119,7 @@ class TestPatch:
         assert client.patch(path, json={"description": None}).json["data"] == {**GROUP, "description": ""}
 
     @pytest.mark.parametrize(
-        ("path", "patch", "place"),
+        ("path", "patch", "field"),
         [
             *((DEVICE, {name: None}, name) for name in ADD),
             (DEVICE, {"software": {"version": None}}, "software.version"),
@@ -131,9 +131,9 @@ class TestPatch:
             (DEVICE, "x", "the body"),
         ],
     )
-    def test_422_names_the_place_and_changes_nothing(self, client, path, patch, place):
+    def test_422_names_the_field_and_changes_nothing(self, client, path, patch, field):
         before = client.get(path).json["data"]
-        assert place in problem(client.patch(path, json=patch), 422)["errors"]
+        assert field in problem(client.patch(path, json=patch), 422)["errors"]
         assert client.get(path).json["data"] == before
 
     def test_422_for_a_null_that_would_remove_all(self, client):
@@ -143,7 +143,7 @@ class TestPatch:
         client.put("/v1/groups/other", json={"name": "other"})
         assert "'other'" in problem(client.patch(CLASSROOM, json={"name": "other"}), 409)["detail"]
 
-    def test_415_where_the_body_is_not_declared_as_json(self, client):
+    def test_415_if_the_body_is_not_declared_as_json(self, client):
         problem(client.patch(DEVICE, data="{}"), 415)
 
 
@@ -185,13 +185,13 @@ class TestETag:
 
 class TestIfNoneMatch:
     @pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', "*"])
-    def test_304_without_a_body_where_the_client_has_this_version(self, client, path, form):
+    def test_304_without_a_body_if_the_client_has_this_version(self, client, path, form):
         etag = client.get(path).headers["ETag"]
         for method in ("GET", "HEAD"):
             answer = client.open(path, method=method, headers={"If-None-Match": form.format(etag)})
             assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", etag)
 
-    def test_200_where_it_has_another(self, client, path):
+    def test_200_if_it_has_another(self, client, path):
         etag = client.get(path).headers["ETag"]
         client.patch(path, json={"name": "new"})
         assert client.get(path, headers={"If-None-Match": etag}).status_code == 200

@@ -124,7 +124,7 @@ def encoded(text):
 
 
 @pytest.mark.parametrize(
-    ("query", "place", "words"),
+    ("query", "field", "words"),
     [
         ({"limit": "0"}, "limit", "must be from 1 to 1000"),
         ({"limit": "1001"}, "limit", "must be from 1 to 1000"),
@@ -156,10 +156,10 @@ def encoded(text):
         ),
     ],
 )
-def test_422_names_the_argument_and_its_rule(client, path, query, place, words):
+def test_422_names_the_argument_and_its_rule(client, path, query, field, words):
     answer = problem(client.get(path, query_string=query), 422)
-    assert list(answer["errors"]) == [place]
-    assert words in answer["errors"][place]
+    assert list(answer["errors"]) == [field]
+    assert words in answer["errors"][field]
 
 
 @pytest.mark.parametrize(

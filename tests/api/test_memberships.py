@@ -74,9 +74,9 @@ def test_two_puts_at_once_leave_the_set_of_one_and_nothing_of_the_other(client, 
     store = client.application.extensions["devicesvc.store"]
     both, write = threading.Barrier(2, timeout=10), store.write
 
-    def together(op):
+    def together(change):
         both.wait()
-        return write(op)
+        return write(change)
 
     def put(members):
         return client.application.test_client().put(end.path, json={"ids": members}).status_code
@@ -119,7 +119,7 @@ def test_unknown_ids_are_all_named_and_nothing_is_changed(client, end, method):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_404_where_the_owner_is_unknown(client, end, method):
+def test_404_if_the_owner_is_unknown(client, end, method):
     body = {} if method == "GET" else {"json": {"ids": [end.members[0]]}}
     detail = problem(client.open(end.nowhere, method=method, **body), 404)["detail"]
     assert detail == f"There is no {end.owner_kind} with the id 'none'."
@@ -127,10 +127,10 @@ def test_404_where_the_owner_is_unknown(client, end, method):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 @pytest.mark.parametrize(
-    ("body", "place"), [({}, "ids"), ({"ids": "a"}, "ids"), ({"ids": [1]}, "ids.0"), ({"ids": [], "x": 1}, "x")]
+    ("body", "field"), [({}, "ids"), ({"ids": "a"}, "ids"), ({"ids": [1]}, "ids.0"), ({"ids": [], "x": 1}, "x")]
 )
-def test_422_names_the_place(client, end, method, body, place):
-    assert list(problem(client.open(end.path, method=method, json=body), 422)["errors"]) == [place]
+def test_422_names_the_field(client, end, method, body, field):
+    assert list(problem(client.open(end.path, method=method, json=body), 422)["errors"]) == [field]
 
 
 class TestOne:
@@ -153,7 +153,7 @@ class TestOne:
         assert ids(client.get(end.path)) == []
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-    def test_404_where_either_is_unknown(self, client, end, method):
+    def test_404_if_either_is_unknown(self, client, end, method):
         for path in (f"{end.nowhere}/{end.members[0]}", f"{end.path}/none", f"{end.path}/设备", f"{end.path}/a b"):
             assert "There is no " in problem(client.open(path, method=method), 404)["detail"]
 

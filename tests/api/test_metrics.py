@@ -86,11 +86,11 @@ class TestMetrics:
 
 class TestRequestId:
     @pytest.mark.parametrize("id", ["a", "7f3c-42", "Root=1-67891233-abcdef012345678912345678", "x" * 128])
-    def test_one_that_is_sane_is_kept(self, client, id):
+    def test_a_well_formed_id_is_kept(self, client, id):
         assert client.get("/v1/devices", headers={"X-Request-ID": id}).headers["X-Request-ID"] == id
 
     @pytest.mark.parametrize("id", ["", "a b", "x" * 129, "[a]", 'a"', "设备", "a\tb"])
-    def test_for_any_other_a_new_one_is_made(self, client, id):
+    def test_any_other_id_is_replaced_by_a_new_one(self, client, id):
         given = client.get("/v1/devices", headers={"X-Request-ID": id}).headers["X-Request-ID"]
         assert re.fullmatch("[0-9a-f]{16}", given)
 

@@ -147,7 +147,7 @@ def test_no_get_or_delete_has_a_request_body_so_that_swagger_can_send_them(docum
 
 
 def test_the_parameters_of_a_path_are_said_in_each_operation_so_that_swagger_shows_them(document):
-    """It loses those of a path where an argument in the query has the same name."""
+    """It loses those of a path if an argument in the query has the same name."""
     for path, method, operation in operations(document):
         told = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
         assert told == re.findall(r"{(\w+)}", path), (path, method)
@@ -241,7 +241,7 @@ def test_a_token_can_be_given_in_swagger(document):
 
 
 def test_the_answers_that_it_shows_are_such_answers(document):
-    shown = 0
+    count = 0
     for _path, _method, operation in operations(document):
         for status, response in operation["responses"].items():
             if status.startswith("2"):
@@ -250,5 +250,5 @@ def test_the_answers_that_it_shows_are_such_answers(document):
                     continue
                 jsonschema.Draft4Validator(media["schema"]).validate(media["example"])
                 assert media["example"]["status"] == int(status)
-                shown += 1
-    assert shown >= 38
+                count += 1
+    assert count >= 38

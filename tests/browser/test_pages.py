@@ -82,7 +82,7 @@ def status_and_json(answer: Locator) -> tuple[int, dict]:
 
 
 def test_every_operation_can_be_tried_as_it_is(swagger, url):
-    """On one page, where each block is closed after its use: the page gets slow with many open. All of them in make
+    """On one page, on which each block is closed after its use: the page gets slow with many open. All of them in make
     test-long, else every third."""
     samples = requests.get(f"{url}/v1/devices", headers={"Accept": "text/csv"}).content
     tried = 0

@@ -39,7 +39,7 @@ def test_the_url_is_relative_with_three_slashes_and_absolute_with_four(db, tmp_p
     assert (tmp_path / "other.db").exists()
 
 
-def test_the_environment_names_the_store_where_the_command_does_not(db, tmp_path):
+def test_the_environment_names_the_store_if_the_command_does_not(db, tmp_path):
     assert db("upgrade", env={"DEVICESVC_STORE": SQLITE}).output.startswith("Upgraded ")
     assert (tmp_path / "device.db").exists()
 
@@ -109,8 +109,8 @@ class TestServe:
         assert opened == [SQLITE, "0001", DEVICES, "closed"]
 
     def test_a_postgresql_database_that_nobody_has_upgraded_is_refused(self, refused, postgres_url):
-        shown = parse(postgres_url).redacted
-        assert refused(postgres_url) == f"Error: {shown} is not up to date: first run  devicesvc db upgrade {shown}"
+        url = parse(postgres_url).redacted
+        assert refused(postgres_url) == f"Error: {url} is not up to date: first run  devicesvc db upgrade {url}"
         assert migrations.current(postgres_url) is None
 
     def test_a_folder_that_is_missing_is_said(self, refused):

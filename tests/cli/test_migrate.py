@@ -28,7 +28,7 @@ def migrate(tmp_path, monkeypatch):
     return lambda *arguments: CliRunner().invoke(main, ["migrate", *arguments])
 
 
-def test_what_is_said_where_all_is_well(migrate):
+def test_what_is_said_if_all_is_well(migrate):
     ended = migrate("device.csv", "sqlite:///device.db")
     assert ended.exit_code == 0
     assert ended.stderr.startswith("Reading device.csv as it was at 2")

@@ -51,7 +51,7 @@ def test_a_file_that_is_there_is_read(start, tmp_path):
     assert not (tmp_path / "device.csv").exists()
 
 
-def test_the_environment_names_the_store_where_the_command_does_not(start, tmp_path):
+def test_the_environment_names_the_store_if_the_command_does_not(start, tmp_path):
     start(env={"DEVICESVC_STORE": "other.csv"})
     assert (tmp_path / "other.csv").exists()
 
@@ -167,8 +167,8 @@ class TestGunicorn:
     def test_it_takes_its_settings_from_devicesvc_server(self, command, clean_env, tmp_path):
         env = clean_env | {"DEVICESVC_STORE": str(tmp_path / "device.csv")}
         config = [*command, "--print-config"]
-        shown = subprocess.run(config, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout
-        settings = dict(line.split("=", 1) for line in shown.replace(" ", "").splitlines() if "=" in line)
+        output = subprocess.run(config, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout
+        settings = dict(line.split("=", 1) for line in output.replace(" ", "").splitlines() if "=" in line)
         assert settings["worker_class"] == "gthread"
         assert (settings["threads"], settings["workers"], settings["graceful_timeout"]) == ("32", "1", "8")
         assert settings["control_socket_disable"] == "True"
@@ -186,5 +186,5 @@ def test_help_names_the_commands_and_their_options():
 
 
 def test_the_version_is_that_of_the_package():
-    shown = subprocess.run([BIN / "devicesvc", "--version"], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == f"devicesvc, version {devicesvc.__version__}"
+    output = subprocess.run([BIN / "devicesvc", "--version"], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == f"devicesvc, version {devicesvc.__version__}"

@@ -86,7 +86,7 @@ def test_malformed_chunks_are_400(send, body):
     assert (status, answer["status"]) == (400, 400)
 
 
-def test_a_body_that_breaks_off_is_400_even_where_its_beginning_is_json(send):
+def test_a_body_that_breaks_off_is_400_even_if_its_beginning_is_json(send):
     status, _, answer = send(
         head("DELETE", "/v1/devices", "Content-Length: 100"), b'{"ids": ["4322159209"]}', close=True
     )

@@ -1,4 +1,4 @@
-"""`devicesvc tour`: ok where a service is right, and what differs where it is not."""
+"""`devicesvc tour`: it says ok if a service is right, and what differs if it is not."""
 
 import json
 import os
@@ -115,11 +115,11 @@ class TestOk:
             ended = tour(f"{url}/")
         assert (ended.exit_code, ended.stderr) == (0, ""), ended.output
         assert content(store) == before
-        shown = ended.stdout
-        assert f"\n>>> requests.get('{url}/v1/devices', json={{'id': '5661391086'}})\n200 {{" in shown
-        assert '"ids":["3635138853","5394030919"]' in shown
-        assert '"name":"new-name"' in shown
-        assert shown.splitlines()[-1] == f"ok: {shown.count('>>> ')} calls, all answered as they should."
+        output = ended.stdout
+        assert f"\n>>> requests.get('{url}/v1/devices', json={{'id': '5661391086'}})\n200 {{" in output
+        assert '"ids":["3635138853","5394030919"]' in output
+        assert '"name":"new-name"' in output
+        assert output.splitlines()[-1] == f"ok: {output.count('>>> ')} calls, all answered as they should."
 
     def test_it_deletes_nothing_that_is_not_there(self, start):
         url = f"{start().url}/v1/devices"
@@ -147,7 +147,7 @@ class TestTokens:
             assert (ended.exit_code, ended.stderr) == (0, ""), ended.output
             assert secrets["write"] not in ended.stdout
 
-    def test_none_and_one_that_may_only_read_are_refused_in_one_sentence(self, url, secrets):
+    def test_without_a_token_or_with_a_read_token_it_is_refused_in_one_sentence(self, url, secrets):
         for arguments in ([], ["--token", secrets["read"]]):
             ended = tour(url, *arguments)
             assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
@@ -295,7 +295,7 @@ def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, regis
     assert content(registry) == before
 
 
-def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, registry, monkeypatch):
+def test_it_says_what_is_left_to_do_if_something_cannot_be_put_back(spoiled, registry, monkeypatch):
     monkeypatch.setattr("devicesvc.tour.PAUSES", ())
 
     def fail(request, _response):
@@ -307,9 +307,9 @@ def test_it_says_what_is_left_to_do_where_something_cannot_be_put_back(spoiled, 
     with spoiled(fail) as url:
         ended = tour(url)
     assert ended.exit_code == 1
-    (left,) = (line for line in ended.stderr.splitlines() if f"requests.put('{url}/v1/devices/{DOOMED[0]}'" in line)
-    assert "This is left to do: " in left
-    exec(left.partition("This is left to do: ")[2].replace(url, "http://127.0.0.1:1"), {"requests": Recorder})
+    (advice,) = (line for line in ended.stderr.splitlines() if f"requests.put('{url}/v1/devices/{DOOMED[0]}'" in line)
+    assert "This is left to do: " in advice
+    exec(advice.partition("This is left to do: ")[2].replace(url, "http://127.0.0.1:1"), {"requests": Recorder})
     name, kept = Recorder.called["name"], next(device for device in DEVICES if device.id == DOOMED[0])
     assert name == kept.name
 

@@ -124,7 +124,7 @@ def scale(up):
 
 @contextmanager
 def slow_clients(host, port):
-    """Clients whose headers come a byte at a time, and whose connections are opened anew where they are cut."""
+    """Clients whose headers come a byte at a time, and whose connections are opened again if they are cut."""
     done = threading.Event()
 
     def connected():
@@ -164,9 +164,9 @@ def seconds(url, count=100):
 
 
 def requests_a_second(url):
-    shown = run("wrk", "-t1", "-c16", "-d3s", f"{url}/v1/devices/4322159209")
-    assert "Non-2xx" not in shown
-    (rate,) = re.findall(r"Requests/sec: +([\d.]+)", shown)
+    output = run("wrk", "-t1", "-c16", "-d3s", f"{url}/v1/devices/4322159209")
+    assert "Non-2xx" not in output
+    (rate,) = re.findall(r"Requests/sec: +([\d.]+)", output)
     return float(rate)
 
 
@@ -215,7 +215,7 @@ class TestScale:
         reader.join()
         assert set(answers) == {200}
 
-    def test_where_no_replica_is_there_it_says_503_in_the_words_of_the_api(self, scale):
+    def test_if_no_replica_is_there_it_says_503_in_the_words_of_the_api(self, scale):
         scale.do("stop", "api")
         answer = requests.get(f"{scale.url}/v1/devices", timeout=30)
         scale.do("start", "api")
@@ -233,7 +233,7 @@ class TestScale:
         assert "devicesvc_items" in requests.get(f"{scale.address(scale.containers('api')[0])}/metrics").text
 
     def test_clients_that_take_their_time_keep_no_other_waiting(self, scale, figure):
-        """They do where nginx is not between: so these are slow indeed."""
+        """Without nginx between they do so, which shows that these clients are slow enough."""
         host, port = scale.url.removeprefix("http://").split(":")
         before = seconds(scale.url)
         with slow_clients(host, int(port)):

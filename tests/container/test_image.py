@@ -123,16 +123,16 @@ class TestOtherWaysToRunIt:
         container = start("--user", "1234:1234").wait()
         assert owner(container.data / "device.csv") == (1234, 1234)
 
-    def test_with_nothing_that_it_may_do(self, start):
+    def test_without_capabilities(self, start):
         container = start(*HARDENED).wait()
         assert requests.post(f"{container.url}/v1/devices", json=ADD).status_code == 201
 
-    def test_with_nothing_that_it_may_do_as_the_user_that_it_is_otherwise(self, start):
+    def test_without_capabilities_as_the_user_that_it_becomes(self, start):
         start().wait().remove()
         container = start(*HARDENED, "--user", "10001:10001").wait()
         assert requests.post(f"{container.url}/v1/devices", json=ADD).status_code == 201
 
-    def test_where_it_may_not_write_it_says_so_in_one_sentence(self, start):
+    def test_if_it_may_not_write_it_says_so_in_one_sentence(self, start):
         start().wait().remove()
         container = start("--user", "1234:1234")
         wait_until(lambda: not container.state("Running"))

@@ -1,4 +1,4 @@
-"""The CSV form of devices."""
+"""The CSV form of devices, of groups and of memberships."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def decode(data):
 
 
 def faults(data):
-    """The rule that each place breaks."""
+    """The rule that is broken, by the place of the fault."""
     found = read(io.BytesIO(data), {}).faults
     assert found
     return {fault.place: fault.rule for fault in found}

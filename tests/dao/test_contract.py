@@ -192,7 +192,7 @@ def test_remove_answers_with_what_it_really_removed_in_the_order_given(store):
 
 
 class TestMany:
-    """None is lost where one statement of a database ends and the next begins."""
+    """None is lost between one statement of a database and the next."""
 
     @pytest.fixture
     def store(self, store):
@@ -219,7 +219,7 @@ class TestMany:
         assert store.devices.list() == by_id(DEVICES)
 
 
-def test_an_op_reads_its_own_changes(store):
+def test_a_change_reads_its_own_changes(store):
     def change(tx):
         tx.devices.add(device("new"))
         return ids(tx.devices.list()), tx.devices.get("new").id
@@ -227,7 +227,7 @@ def test_an_op_reads_its_own_changes(store):
     assert store.write(change) == ([*ids(store.devices.list())[:-1], "new"], "new")
 
 
-def test_nothing_of_an_op_that_raises_is_kept(store, store_url):
+def test_nothing_of_a_change_that_raises_is_kept(store, store_url):
     def change(tx):
         tx.devices.remove([FIRST.id])
         tx.devices.add(device("new"))
@@ -268,7 +268,7 @@ def test_threads_that_write_at_once_lose_nothing(store, store_url):
 
 
 def test_a_counter_that_many_threads_raise_loses_no_step(store):
-    """Each op is judged on the state that the one before it left."""
+    """Each change sees what the change before it did."""
 
     def step(tx):
         tx.devices.update(PLAIN.id, {"name": str(int(tx.devices.get(PLAIN.id).name) + 1)})
@@ -288,7 +288,7 @@ def test_ping_of_a_store_in_order_is_silent(store):
     assert store.devices.list() == before
 
 
-def test_closing_twice_is_no_error(store_url):
+def test_closing_twice_is_not_an_error(store_url):
     store = open_store(store_url, DEVICES)
     store.close()
     store.close()

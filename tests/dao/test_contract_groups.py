@@ -86,7 +86,7 @@ class TestGroups:
         store.write(lambda tx: tx.groups.replace(Group("a", "alpha", "new")))
         assert store.groups.get("a") == Group("a", "alpha", "new")
 
-    def test_a_name_is_free_again_when_its_holder_is_renamed_or_gone_also_within_one_op(self, store):
+    def test_a_name_is_free_again_if_its_holder_is_renamed_or_gone_also_within_one_change(self, store):
         def change(tx):
             tx.groups.update("a", {"name": "gamma"})
             tx.groups.remove(["b"])
@@ -186,7 +186,7 @@ class TestMemberships:
             with each:
                 assert each.memberships.list() == []
 
-    def test_it_is_so_also_within_one_op(self, store):
+    def test_both_hold_within_one_change_too(self, store):
         def change(tx):
             tx.memberships.add([Membership(THREE, "b")])
             tx.devices.remove([TWO, THREE])
@@ -210,7 +210,7 @@ class TestMemberships:
         assert found(group_ids=frozenset("b"), id=ONE) == []
         assert found(group_ids=frozenset(["none"])) == []
 
-    def test_an_op_finds_devices_by_groups_that_it_has_just_filled(self, store):
+    def test_a_change_finds_devices_by_groups_that_it_has_just_filled(self, store):
         def change(tx):
             tx.devices.add(device("new"))
             tx.groups.add(Group("c", "gamma"))
@@ -220,7 +220,7 @@ class TestMemberships:
 
         assert store.write(change) == ["new"]
 
-    def test_nothing_of_an_op_that_raises_is_kept(self, store, store_url):
+    def test_nothing_of_a_change_that_raises_is_kept(self, store, store_url):
         def change(tx):
             tx.groups.remove(["a"])
             tx.groups.add(Group("c", "gamma"))

@@ -30,17 +30,17 @@ def store(store):
     return store
 
 
-def walk(table, where, window):
+def walk(table, where, request):
     """The ids of all pages, one after another."""
     ids = []
     while True:
-        page = table.page(where, window)
+        page = table.page(where, request)
         ids += [each.id for each in page.items]
         assert len(set(ids)) == len(ids)  # else it might never end
         if not page.next:
             return ids
-        assert len(page.items) == window.limit
-        window = replace(window, after=page.next)
+        assert len(page.items) == request.limit
+        request = replace(request, after=page.next)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -56,7 +56,7 @@ def test_devices_are_sorted_by_code_point_and_equal_ones_by_ascending_id(store, 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort", GroupFilter.SORTS)
-def test_groups_are_sorted_so_too(store, sort, descending):
+def test_groups_are_sorted_in_the_same_way(store, sort, descending):
     expected = sorted(store.groups.list(), key=GroupFilter.SORTS[sort], reverse=descending)
     ids = [each.id for each in expected]
     assert walk(store.groups, GroupFilter(), PageRequest(sort, descending, limit=4)) == ids
@@ -72,8 +72,8 @@ def test_the_total_counts_all_that_fit_and_only_when_asked(store):
     for after in (None, Cursor("5", "5"), Cursor("9", "9")):
         page = store.devices.page(DeviceFilter(type="a"), PageRequest(after=after, limit=1, count=True))
         assert page.total == 5
-    for window in (PageRequest(limit=1), PageRequest("name"), PageRequest(descending=True)):
-        assert store.devices.page(DeviceFilter(), window).total is None
+    for request in (PageRequest(limit=1), PageRequest("name"), PageRequest(descending=True)):
+        assert store.devices.page(DeviceFilter(), request).total is None
     assert store.devices.page(DeviceFilter(name="nothing"), PageRequest(count=True)).total == 0
 
 
@@ -94,26 +94,26 @@ def test_a_walk_while_others_add_and_delete_neither_repeats_nor_skips_what_was_t
             if not tx.devices.remove([id]):
                 tx.devices.add(device(id, name=chance.choice(NAMES) or "none"))
 
-    window, seen = PageRequest(sort.lstrip("-"), sort.startswith("-"), limit=2), []
+    request, seen = PageRequest(sort.lstrip("-"), sort.startswith("-"), limit=2), []
     while True:
-        page = store.devices.page(DeviceFilter(), window)
+        page = store.devices.page(DeviceFilter(), request)
         seen += [each.id for each in page.items]
         if not page.next:
             break
-        window = replace(window, after=page.next)
+        request = replace(request, after=page.next)
         store.write(disturb)
     assert [id for id in seen if id in stay] == stay
     assert any(id in coming for id in seen)
 
 
-def test_the_place_to_go_on_from_may_be_gone(store):
+def test_the_item_of_a_cursor_may_be_gone(store):
     page = store.devices.page(DeviceFilter(), PageRequest(limit=3))
     store.write(lambda tx: tx.devices.remove([page.next.id]))
     after = store.devices.page(DeviceFilter(), PageRequest(limit=3, after=page.next))
     assert [each.id for each in after.items] == ["3", "4", "5"]
 
 
-def test_an_op_pages_over_its_own_changes(store):
+def test_a_change_pages_over_its_own_changes(store):
     def change(tx):
         tx.devices.add(device("35"))
         tx.devices.remove(["4"])

@@ -68,9 +68,9 @@ class Noting(Observer):
     def __init__(self):
         self.commits = []
 
-    def committed(self, ops, seconds):
+    def committed(self, changes, seconds):
         assert seconds > 0
-        self.commits.append(ops)
+        self.commits.append(changes)
 
 
 def test_the_observer_is_told_of_each_commit_that_changed_something(store):

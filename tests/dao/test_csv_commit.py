@@ -40,11 +40,11 @@ class TestFailure:
     @pytest.fixture
     def failing(self, monkeypatch):
         def fail(name, times=1):
-            real, left = getattr(os, name), [times]
+            real, still_to_fail = getattr(os, name), [times]
 
             def call(*arguments, **options):
-                if left[0]:
-                    left[0] -= 1
+                if still_to_fail[0]:
+                    still_to_fail[0] -= 1
                     raise OSError(errno.EIO, "Input/output error")
                 return real(*arguments, **options)
 
@@ -94,10 +94,10 @@ class TestFailure:
         store.write(lambda tx: tx.devices.remove([FIRST.id]))
         assert path.stat().st_ino == inode
 
-    def test_an_edit_that_could_not_be_synced_is_made_durable_by_the_next_change_even_if_that_changes_nothing(
+    def test_an_edit_that_could_not_be_synced_is_made_durable_by_the_next_change_even_an_empty_one(
         self, store, path, failing
     ):
-        """It is shown, so a power cut must not take it back once a change was answered."""
+        """Readers see the edit, so a power cut must not take it back after a change was answered."""
         edit = content([device("theirs")])
         path.write_bytes(edit)
         failing("fsync")
@@ -123,7 +123,7 @@ class TestFailure:
         store.write(add(device("1")))
 
 
-def test_a_file_that_could_be_written_only_in_part_is_neither_acknowledged_nor_put_in_the_place_of_the_old(path):
+def test_a_file_that_is_written_only_in_part_is_not_acknowledged_and_does_not_replace_the_old_one(path):
     """At its limit the system writes what fits and says how much; only when asked for the rest does it refuse."""
     open_store(str(path), DEVICES).close()
     before = path.read_bytes()
@@ -232,7 +232,7 @@ class Door:
     [(Format, "read"), (CsvStore, "_read_snapshot")],
     ids=["reads the file", "makes a snapshot of the files"],
 )
-def test_a_reader_does_not_get_the_old_state_while_another_takes_in_what_has_changed(
+def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_changed(
     store, path, monkeypatch, of, step
 ):
     in_between, go_on = threading.Event(), threading.Event()
@@ -280,12 +280,12 @@ def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monk
 class TestGroupCommit:
     @pytest.fixture
     def together(self, store, monkeypatch):
-        """Have ops committed that wait together; return what became of each, and how often the file was replaced."""
+        """Commit changes that wait together; return the outcome of each, and how often the file was replaced."""
 
-        def together(*ops):
+        def together(*changes):
             replaced = []
             real = durable_file.publish
-            batch = [Waiting(op, Future()) for op in ops]
+            batch = [Waiting(change, Future()) for change in changes]
 
             def publish(versions):
                 replaced.append(versions)
@@ -298,7 +298,7 @@ class TestGroupCommit:
 
         return together
 
-    def test_ops_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
+    def test_changes_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
         def remove(tx):
             return tx.devices.remove([FIRST.id])
 
@@ -316,7 +316,7 @@ class TestGroupCommit:
         together(add(device("1")), lambda tx: tx.devices.list(), add(device("1")), add(device("2")))
         assert told == [2]
 
-    def test_an_op_that_raises_takes_only_its_own_changes_along(self, together, path):
+    def test_a_change_that_raises_takes_only_its_own_changes_along(self, together, path):
         def half(tx):
             tx.devices.remove([FIRST.id])
             raise ZeroDivisionError
@@ -325,7 +325,7 @@ class TestGroupCommit:
         assert isinstance(outcomes[1], ZeroDivisionError)
         assert path.read_bytes() == content([*DEVICES, device("1"), device("2")])
 
-    def test_when_the_write_fails_every_op_gets_that_also_the_one_that_was_refused(self, together, store, monkeypatch):
+    def test_if_the_write_fails_every_change_says_so_also_a_refused_one(self, together, store, monkeypatch):
         def fail(_file):
             raise OSError(errno.ENOSPC, "No space left on device")
 

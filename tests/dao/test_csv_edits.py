@@ -34,7 +34,7 @@ class TestEdits:
         new.replace(path)
         assert [each.id for each in store.devices.list()] == ["only"]
 
-    def test_names_of_columns_that_were_swapped_above_the_same_lines_swap_what_all_lines_say(self, store, path):
+    def test_if_two_names_in_the_header_are_swapped_all_lines_are_read_again(self, store, path):
         new = path.with_name("new")
         new.write_bytes(path.read_bytes().replace(b"hardware_model,hardware_sn", b"hardware_sn,hardware_model"))
         new.replace(path)

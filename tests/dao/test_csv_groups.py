@@ -52,7 +52,7 @@ class TestFiles:
         csv_store.write(lambda tx: tx.memberships.add([Membership(ONE, "a")]))
         assert names(tmp_path) == ["device.csv", "device_group.csv", "group.csv"]
 
-    def test_they_say_at_once_what_the_api_says_the_new_rows_last(self, store, path, group_path, member_path):
+    def test_the_files_say_at_once_what_the_api_says_with_new_rows_last(self, store, path, group_path, member_path):
         assert group_path.read_text("utf-8") == 'id,name,description\nb,beta,the second\na,"Übung, Raum 1",\n'
         assert member_path.read_text("utf-8") == f"device_id,group_id\n{ONE},b\n{ONE},a\n{TWO},a\n"
         store.write(lambda tx: tx.devices.remove([ONE]))
@@ -62,7 +62,7 @@ class TestFiles:
         assert group_path.read_text("utf-8") == "id,name,description\n"
         assert member_path.read_text("utf-8") == "device_id,group_id\n"
 
-    def test_only_those_that_change_are_written(self, store, path, group_path, member_path):
+    def test_only_files_that_change_are_written(self, store, path, group_path, member_path):
         before = [each.stat() for each in (path, group_path)]
         store.write(lambda tx: tx.memberships.remove([Membership(ONE, "a")]))
         assert [each.stat() for each in (path, group_path)] == before
@@ -204,7 +204,7 @@ class TestOrphanedMemberships:
             path.write_bytes(content([*DEVICES, device("gone")]))
             assert Membership("gone", "a") in store.memberships.list()
 
-    def test_an_id_that_comes_back_by_a_change_revives_none_not_even_if_that_is_interrupted(self, path, monkeypatch):
+    def test_a_change_that_brings_an_id_back_revives_none_even_if_it_is_interrupted(self, path, monkeypatch):
         real, targets = os.replace, list[str]()
 
         def replace(source, target, **options):

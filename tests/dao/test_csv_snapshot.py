@@ -1,4 +1,4 @@
-"""A state of the devices in memory, which is never changed."""
+"""The tables of a snapshot, which never change, and the overlays over them in which a commit collects its changes."""
 
 import random
 
@@ -15,47 +15,47 @@ def row(id, sn="s"):
     return Record(each, FORMAT.encode(each))
 
 
-def check(state, rows):
-    """The state says in every way that these are the rows, in this order of the file."""
-    assert list(state.lines().items()) == [(id, each.line) for id, each in rows.items()]
-    assert b"".join(state.content) == b"".join(each.line for each in rows.values())
-    assert state.keys == sorted(rows)
-    assert all(state.get(id) == each.item for id, each in rows.items())
-    assert state.items_by_line() == {each.line: each.item for each in rows.values()}
+def check(table, rows):
+    """The table says in every way that these are the rows, in this order of the file."""
+    assert list(table.lines().items()) == [(id, each.line) for id, each in rows.items()]
+    assert b"".join(table.content) == b"".join(each.line for each in rows.values())
+    assert table.keys == sorted(rows)
+    assert all(table.get(id) == each.item for id, each in rows.items())
+    assert table.items_by_line() == {each.line: each.item for each in rows.values()}
     for sn in ("s", "t", "nobody's"):
-        assert sorted(state.keys_where("sn", sn)) == sorted(
+        assert sorted(table.keys_where("sn", sn)) == sorted(
             id for id, each in rows.items() if each.item.hardware.sn == sn
         )
 
 
-def test_an_empty_state():
+def test_an_empty_table():
     check(Table.from_records(FORMAT, {}), {})
     assert Table.from_records(FORMAT, {}).get("x") is None
 
 
-def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_state_is_left_alone():
+def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_snapshot_stays_as_it_was():
     rows = {str(number): row(str(number)) for number in range(BLOCK * 2 + 3)}
     before = Table.from_records(FORMAT, rows)
     changes = {"0": row("0", "t"), "new": row("new"), str(BLOCK): None, "never": None, "5": None}
     after = before.apply(changes)
     check(before, rows)
-    left = {id: each for id, each in rows.items() if id not in ("5", str(BLOCK))}
-    check(after, {**left, "0": changes["0"], "new": changes["new"]})
+    unchanged = {id: each for id, each in rows.items() if id not in ("5", str(BLOCK))}
+    check(after, {**unchanged, "0": changes["0"], "new": changes["new"]})
 
 
 def test_a_row_that_was_removed_comes_back_as_the_last():
-    state = Table.from_records(FORMAT, {"a": row("a"), "b": row("b")}).apply({"a": None})
-    check(state.apply({"a": row("a", "t")}), {"b": row("b"), "a": row("a", "t")})
+    table = Table.from_records(FORMAT, {"a": row("a"), "b": row("b")}).apply({"a": None})
+    check(table.apply({"a": row("a", "t")}), {"b": row("b"), "a": row("a", "t")})
 
 
 def test_blocks_stay_small_as_the_file_grows():
-    state = Table.from_records(FORMAT, {})
+    table = Table.from_records(FORMAT, {})
     for number in range(3 * BLOCK):
-        state = state.apply({str(number): row(str(number))})
-    assert len(state.content) == 3
+        table = table.apply({str(number): row(str(number))})
+    assert len(table.content) == 3
 
 
-def test_a_serial_number_that_all_share_is_no_burden():
+def test_a_serial_number_that_all_share_is_not_a_burden():
     """Where each row copied the ids of those before it, this would take minutes."""
     one = row("x").item
     rows = {str(number): Record(one, b"") for number in range(100_000)}
@@ -64,51 +64,51 @@ def test_a_serial_number_that_all_share_is_no_burden():
 
 def test_any_changes_one_after_another_end_where_a_dict_does():
     chance = random.Random(7)
-    rows, state = {}, Table.from_records(FORMAT, {})
+    rows, table = {}, Table.from_records(FORMAT, {})
     for _ in range(300):
         changes = {}
         for id in chance.choices("abcdefgh", k=chance.randrange(4)):
             changes[id] = chance.choice([None, row(id, "s"), row(id, "t")])
-        state = state.apply(changes)
+        table = table.apply(changes)
         for id, each in changes.items():
             if each:
                 rows[id] = each
             else:
                 rows.pop(id, None)
-        check(state, rows)
+        check(table, rows)
 
 
-class TestDraft:
-    """What the ops of one commit change, over a table that stays as it is."""
+class TestOverlay:
+    """What the changes of one commit do, over a table that stays as it is."""
 
     @staticmethod
-    def draft():
+    def overlay():
         return Overlay(Table.from_records(FORMAT, {"a": row("a"), "b": row("b", "t")}))
 
-    def test_an_op_that_fails_leaves_what_the_ops_before_it_changed(self):
-        draft = self.draft()
-        draft.set(row("a", "first").item)
-        draft.set(row("new", "first").item)
-        draft.remove("b")
-        draft.keep()
-        draft.set(row("a", "second").item)
-        draft.set(row("b", "second").item)
-        draft.set(row("c", "second").item)
-        draft.remove("new")
-        draft.undo()
-        assert draft.keys == ["a", "new"]
-        assert draft.keys_where("sn", "second") == []
-        assert sorted(draft.keys_where("sn", "first")) == ["a", "new"]
-        assert list(draft.apply().lines()) == ["a", "new"]
-        assert draft.apply().get("a").hardware.sn == "first"
+    def test_a_change_that_fails_leaves_what_the_changes_before_it_changed(self):
+        overlay = self.overlay()
+        overlay.set(row("a", "first").item)
+        overlay.set(row("new", "first").item)
+        overlay.remove("b")
+        overlay.keep()
+        overlay.set(row("a", "second").item)
+        overlay.set(row("b", "second").item)
+        overlay.set(row("c", "second").item)
+        overlay.remove("new")
+        overlay.undo()
+        assert overlay.keys == ["a", "new"]
+        assert overlay.keys_where("sn", "second") == []
+        assert sorted(overlay.keys_where("sn", "first")) == ["a", "new"]
+        assert list(overlay.apply().lines()) == ["a", "new"]
+        assert overlay.apply().get("a").hardware.sn == "first"
 
     def test_an_index_finds_what_has_the_value_now_and_not_what_had_it(self):
-        draft = self.draft()
-        draft.set(row("a", "x").item)
-        draft.set(row("a", "y").item)
-        draft.set(row("b", "y").item)
-        draft.remove("b")
-        assert [draft.keys_where("sn", sn) for sn in ("s", "t", "x", "y")] == [[], [], [], ["a"]]
+        overlay = self.overlay()
+        overlay.set(row("a", "x").item)
+        overlay.set(row("a", "y").item)
+        overlay.set(row("b", "y").item)
+        overlay.remove("b")
+        assert [overlay.keys_where("sn", sn) for sn in ("s", "t", "x", "y")] == [[], [], [], ["a"]]
 
     def test_without_changes_the_table_is_the_same_one(self):
         table = Table.from_records(FORMAT, {"a": row("a")})

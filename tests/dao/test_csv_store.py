@@ -41,7 +41,7 @@ def test_any_other_url_is_refused(url):
         open_store(url)
 
 
-def test_the_file_says_a_change_as_soon_as_it_is_answered_the_new_row_last(store, path):
+def test_a_change_is_in_the_file_as_soon_as_it_is_answered_with_new_rows_last(store, path):
     store.write(add(device("1")))
     assert path.read_bytes() == content([*DEVICES, device("1")])
     store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "new"}))
@@ -50,14 +50,14 @@ def test_the_file_says_a_change_as_soon_as_it_is_answered_the_new_row_last(store
     assert path.read_bytes() == content([*DEVICES[1:], device("1")])
 
 
-def test_a_state_once_read_stays_as_it_was(store):
+def test_a_snapshot_that_was_read_stays_as_it_was(store):
     devices = store.devices
     store.write(lambda tx: tx.devices.remove([FIRST.id]))
     assert devices.get(FIRST.id) == FIRST
     assert len(devices.list()) == 5
 
 
-def test_an_op_that_changes_nothing_leaves_the_file_alone(store, path):
+def test_a_change_that_changes_nothing_leaves_the_file_alone(store, path):
     before = path.stat()
     store.write(lambda tx: tx.devices.remove(["nothing"]))
     store.write(lambda tx: tx.devices.update(FIRST.id, {}))

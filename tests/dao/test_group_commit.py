@@ -1,4 +1,4 @@
-"""The thread that commits together all ops that wait."""
+"""The thread that commits together all changes that wait."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,13 +27,13 @@ def group_commit(batches, gate):
     def commit(batch):
         batches.append([change for change, _ in batch])
         assert gate.wait(10)
-        for op, outcome in batch:
-            if op == "refused":
+        for change, outcome in batch:
+            if change == "refused":
                 outcome.set_exception(Conflict("no"))
-            elif op == "defect":
+            elif change == "defect":
                 raise ZeroDivisionError
             else:
-                outcome.set_result(f"did {op}")
+                outcome.set_result(f"did {change}")
 
     group_commit = GroupCommit(commit)
     yield group_commit
@@ -66,7 +66,7 @@ def test_a_defect_in_a_commit_reaches_the_caller_and_the_next_change_works(group
     assert group_commit.run("this") == "did this"
 
 
-def test_it_is_no_thread_until_the_first_op_so_that_a_worker_may_fork_before(batches):
+def test_it_is_not_a_thread_until_the_first_change_so_that_a_worker_may_fork_before(batches):
     before = threading.active_count()
     group_commit = GroupCommit(batches.append)
     assert threading.active_count() == before

@@ -48,7 +48,7 @@ class TestSqlite:
             }
         assert settings == {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 1}
 
-    def test_an_op_that_changes_nothing_leaves_the_file_alone(self, store, path):
+    def test_a_change_that_changes_nothing_leaves_the_file_alone(self, store, path):
         before = path.stat()
         store.write(lambda tx: tx.devices.remove(["nothing"]))
         store.write(lambda tx: tx.devices.update(FIRST.id, {}))
@@ -56,7 +56,7 @@ class TestSqlite:
         assert path.stat() == before
 
     @pytest.mark.parametrize(
-        ("where", "window"),
+        ("where", "request_"),
         [
             *(({name: "x"}, {}) for name in ("id", "sn", "name", "type", "status", "mac", "ipv4")),
             ({"group_ids": frozenset({"x"})}, {}),
@@ -64,10 +64,10 @@ class TestSqlite:
             ({}, {"after": Cursor("x", "x"), "descending": True}),
         ],
     )
-    def test_an_index_leads_to_what_is_wanted(self, store, where, window):
+    def test_an_index_leads_to_what_is_wanted(self, store, where, request_):
         queries = []
         event.listen(store._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
-        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **window))
+        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request_))
         query, values = next(each for each in queries if each[0].startswith("SELECT devices"))
         with store._reading() as connection:
             plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -127,7 +127,7 @@ class TestSqlite:
         with pytest.raises(StoreUnavailable, match="has no registry: devicesvc db upgrade sqlite:///"):
             open_store(f"sqlite:///{path}")
 
-    def test_a_file_that_is_no_database_is_refused_and_left_alone(self, path):
+    def test_a_file_that_is_not_a_database_is_refused_and_left_alone(self, path):
         junk = b"id,name\n" * 100
         path.write_bytes(junk)
         with pytest.raises(StoreUnavailable, match="file is not a database"):
@@ -181,7 +181,7 @@ class TestPostgresql:
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 
-    def test_an_op_that_changes_nothing_does_not_count_as_a_change(self, store, other):
+    def test_a_change_that_changes_nothing_does_not_count_as_a_change(self, store, other):
         def changes():
             return other.execute("SELECT changes FROM registry").fetchone()[0]
 
@@ -201,7 +201,7 @@ class TestPostgresql:
         store.write(add(device("1")))
 
     @pytest.mark.usefixtures("store")
-    def test_a_database_that_grants_no_leave_to_write_is_read(self, postgres_url, other):
+    def test_a_database_that_grants_no_right_to_write_is_read(self, postgres_url, other):
         role = f"reader_{uuid.uuid4().hex}"
         other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
         other.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")

@@ -14,9 +14,9 @@ def make(path: Path, devices: Iterable[Device]) -> None:
 
 
 def read(path: Path) -> dict[str, Device]:
-    """Return the devices of the file, by id. Raises StoreUnavailable where it breaks a rule.
+    """Return the devices of the file, by id. Raises StoreUnavailable if it breaks a rule.
 
-    A copy is read, for opening a store tidies up what a crash has left beside the file.
+    A copy is read, because opening a store tidies up what a crash has left beside the file.
     """
     with TemporaryDirectory() as folder, open_store(shutil.copy(path, folder)) as store:
         return {device.id: device for device in store.devices.list()}

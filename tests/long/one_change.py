@@ -40,7 +40,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Change:
-    """before: None where there is no file yet. change: None for the opening alone."""
+    """before: None if there is no file yet. change: None for the opening alone."""
 
     before: Registry | None
     after: Registry

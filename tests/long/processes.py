@@ -17,7 +17,7 @@ from tests.long.broken import WORKER_READY
 
 
 def need(there: object, what: str) -> None:
-    """Skip the test where something is not there that it needs; in CI, where all must be there, fail."""
+    """Skip the test if something that it needs is missing; in CI, fail: there nothing may be missing."""
     if not there:
         (pytest.fail if "CI" in os.environ else pytest.skip)(f"needs {what}")
 

@@ -112,8 +112,8 @@ class Client:
         """Read, which must show what was acknowledged, or what is expected instead."""
         answer = requests.get(self.devices, timeout=20)
         self.check(answer.status_code == 200, f"the list was answered {answer.status_code}")
-        shown = {data["id"]: Device.build(data) for data in answer.json().get("data", [])}
-        self.check(shown == (expected or self.acknowledged), "the list showed something else")
+        listed = {data["id"]: Device.build(data) for data in answer.json().get("data", [])}
+        self.check(listed == (expected or self.acknowledged), "the list showed something else")
         one = requests.get(f"{self.devices}/{CHANGED}", timeout=20)
         self.check(one.status_code == 200, f"one device was answered {one.status_code}")
 
@@ -146,8 +146,8 @@ def ordeal(service, path, fault, ready=503):
     client.reads()
     client.file()
     client.ready(200)
-    left = {each.name for each in path.parent.iterdir()} - {path.name, f".{path.name}.lock"}
-    client.check(not left, f"left in the folder: {left}")
+    leftovers = {each.name for each in path.parent.iterdir()} - {path.name, f".{path.name}.lock"}
+    client.check(not leftovers, f"left in the folder: {leftovers}")
     return client.faults
 
 

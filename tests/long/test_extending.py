@@ -155,7 +155,7 @@ def test_a_call_takes_four_files(copy):
     }
 
 
-def test_the_new_tests_pass_and_fail_where_the_code_is_wrong(with_call):
+def test_the_new_tests_pass_and_fail_if_the_code_is_wrong(with_call):
     right = pytest_in(with_call, "tests/api/test_counts.py")
     assert right.returncode == 0, right.stdout
 
@@ -168,7 +168,7 @@ def test_the_new_tests_pass_and_fail_where_the_code_is_wrong(with_call):
     assert "test_each_spelling_is_counted_on_its_own" in wrong.stdout.partition("short test summary")[2]
 
 
-def test_of_the_other_tests_those_fail_that_the_document_names(with_call):
+def test_only_those_other_tests_fail_that_the_document_names(with_call):
     without_a_service = ("-k", "not command_prints and not example_runs")
     rest = pytest_in(with_call, "tests/api/test_openapi.py", "tests/test_documents.py", *without_a_service)
     named = re.findall("`(test_[a-z_]+)`", CALL.partition("\n## See what else speaks of it\n")[2])
@@ -207,7 +207,7 @@ class TestField:
         assert next(line for line in lines if line.startswith(FIRST)).endswith(',"教室, 101"')
         assert len(lines) == len(old)
 
-    def test_of_the_tests_those_fail_that_the_document_names(self, with_field):
+    def test_only_those_tests_fail_that_the_document_names(self, with_field):
         rest = pytest_in(with_field, "-n", "2", "-k", "not postgresql", *FIELD_TESTS)
         named = re.findall("`(test_[a-z_]+)`", FIELD)
         assert set(re.findall(r"^(?:FAILED|ERROR) \S+::(\w+)", rest.stdout, re.MULTILINE)) == set(named), rest.stdout

@@ -96,7 +96,7 @@ class Writer:
         self.refused.append(f"{what}: {answer['status']} {answer.get('detail')}")
         return False
 
-    def settle(self, found):
+    def resolve(self, found):
         """Take the devices of this writer out of those found in the file, and return how many are not as acknowledged.
         A change without answer may be in the file or not; from now on what the file says is right."""
         id, new = self.doubt or ("", None)
@@ -155,7 +155,7 @@ def torture(serve, tmp_path):
                 print(error)
                 report.unparsable += 1
                 break
-            report.lost += sum(writer.settle(found) for writer in writers) + len(found)
+            report.lost += sum(writer.resolve(found) for writer in writers) + len(found)
             service = serve(variant, path, workers)
             report.leftovers += temporary.exists()
         report.acknowledged = sum(writer.acknowledged for writer in writers)

@@ -41,7 +41,7 @@ def target(request, tmp_path):
     return path, f"sqlite:///{path}" if path.suffix == ".db" else str(path)
 
 
-def left(folder):
+def leftovers(folder):
     return {each.name for each in folder.iterdir() if not each.name.endswith(".lock")}
 
 
@@ -68,11 +68,11 @@ def test_at_any_moment(source, target, how):
             path.unlink()
         elif how == signal.SIGINT and "Interrupted" in said:
             assert process.returncode == 130
-            assert left(path.parent) == set()
+            assert leftovers(path.parent) == set()
     process = run(source, url)
     said, _ = process.communicate()
     assert process.returncode == 0, said
-    assert left(path.parent) == {path.name}
+    assert leftovers(path.parent) == {path.name}
 
 
 def test_a_full_disk(source, target):
@@ -90,7 +90,7 @@ def test_a_full_disk(source, target):
             assert "cannot be written: " in said or "cannot be changed: " in said, said
             assert "full" in said or "No space" in said
             assert "Traceback" not in said
-            assert left(path.parent) == set()
+            assert leftovers(path.parent) == set()
         finally:
             subprocess.run(["umount", "--lazy", path.parent], check=True)
     process = run(source, url)

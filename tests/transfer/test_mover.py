@@ -319,7 +319,7 @@ class TestBadRows:
         ],
         ids=["a device", "a network interface"],
     )
-    def test_cells_that_read_as_more_rows_are_refused_and_make_none(self, tmp_path, url, database, damage, column):
+    def test_cells_that_would_be_read_as_more_rows_are_refused(self, tmp_path, url, database, damage, column):
         nic = (NIC,) if column == "nic_type" else ()
         go(fill(tmp_path / "from", [device("a", nic=nic)], [], []), url)
         with closing(sqlite3.connect(database)) as connection, connection:
@@ -330,7 +330,7 @@ class TestBadRows:
 
 
 class TestTargets:
-    def test_one_that_is_there_is_refused_unless_it_may_be_replaced(self, tmp_path, source, target):
+    def test_a_target_that_exists_is_refused_unless_it_may_be_replaced(self, tmp_path, source, target):
         go(fill(tmp_path / "old", [device("old")], [Group("old", "old")], [Membership("old", "old")]), target)
         before = everything(target)
         with pytest.raises(StoreUnavailable, match="--replace"):
@@ -369,16 +369,16 @@ class TestTargets:
         assert steps == [("synced", what(database)), "named", ("synced", what(tmp_path))]
 
     def test_what_a_killed_run_left_is_swept(self, tmp_path, source, url):
-        for left in (".device.db.tmp", ".device.db.tmp-journal", "device.db-journal"):
-            (tmp_path / left).write_bytes(b"left")
+        for name in (".device.db.tmp", ".device.db.tmp-journal", "device.db-journal"):
+            (tmp_path / name).write_bytes(b"left")
         go(source, url)
         assert names(tmp_path) == ["device.db", "from"]
         assert everything(url) == ALL
 
     def test_files_that_a_killed_run_put_beside_a_target_do_not_stop_the_next(self, tmp_path, source):
         (tmp_path / "to").mkdir()
-        for left in ("group.csv", ".device.csv.tmp"):
-            (tmp_path / "to" / left).write_bytes(b"left")
+        for name in ("group.csv", ".device.csv.tmp"):
+            (tmp_path / "to" / name).write_bytes(b"left")
         go(source, tmp_path / "to/device.csv")
         assert everything(str(tmp_path / "to/device.csv")) == ALL
 
@@ -472,7 +472,7 @@ class TestTargets:
 
 
 class Meanwhile(Watcher):
-    """Does something once the state of the source is taken."""
+    """Does something once the snapshot of the source is taken."""
 
     def __init__(self, do):
         self.do = do
@@ -482,7 +482,7 @@ class Meanwhile(Watcher):
 
 
 class BeforeTheEnd(Watcher):
-    """Does something when all is written, and not yet in its place."""
+    """Does something when all is written, and not yet published."""
 
     def __init__(self, do):
         self.do = do
@@ -501,7 +501,7 @@ class TestMeanwhile:
             assert seen == [device("old")]
             assert {each.id: each for each in service.devices.list()} == ALL[0]
 
-    def test_one_state_of_a_service_that_goes_on_is_taken(self, target, tmp_path):
+    def test_one_snapshot_of_a_service_that_goes_on_is_taken(self, target, tmp_path):
         """Another store changes the source, as a service does, while it is read."""
         path = str(tmp_path / "device.csv")
         with open_store(path, DEVICES) as service:

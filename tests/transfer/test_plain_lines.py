@@ -16,7 +16,7 @@ from tests.strategies import devices
 
 
 def slow(data):
-    """What the format makes of lines: rows of the tables; None where it finds a fault."""
+    """What the format makes of lines: rows of the tables; None if it finds a fault."""
     parsed = FORMAT.read(io.BytesIO(FORMAT.header + data), {})
     return None if parsed.faults else DeviceRows.of(record.item for record in parsed.records.values())
 
