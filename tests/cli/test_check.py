@@ -23,6 +23,26 @@ def test_a_file_in_order(check, tmp_path):
     assert (ended.exit_code, ended.stdout) == (0, "./device.csv is in order.\n")
 
 
+def test_a_file_of_an_older_version_which_lacks_a_column_with_a_default_is_in_order(check, tmp_path):
+    (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    (tmp_path / "group.csv").write_text("name,id\nalpha,a\n")
+    ended = check()
+    assert (ended.exit_code, ended.stdout) == (0, "./device.csv is in order.\n")
+    assert (tmp_path / "group.csv").read_text() == "name,id\nalpha,a\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [("id", "(missing: name; unknown: none)"), ("id,name,owner", "(missing: none; unknown: owner)")],
+)
+def test_a_file_that_lacks_any_other_column_or_has_an_unknown_one_is_not(check, tmp_path, header, words):
+    (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    (tmp_path / "group.csv").write_text(f"{header}\n")
+    ended = check()
+    assert ended.exit_code == 1
+    assert ended.stdout == f"{tmp_path}/group.csv, line 1 must be the header id,name,description {words}\n"
+
+
 def test_every_fault_is_named_however_many_and_the_file_is_left_alone(check, tmp_path):
     broken = content(DEVICES) + b"bad,row\n" * 30
     (tmp_path / "my.csv").write_bytes(broken)

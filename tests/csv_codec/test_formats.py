@@ -6,7 +6,9 @@ import io
 import pytest
 
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.errors import Invalid
+from devicesvc.model import Group
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD, device
 
@@ -176,3 +178,66 @@ def test_a_line_that_would_not_read_back_the_same_is_not_written(text):
 def test_order_in_the_file_is_the_order_given():
     given = [device("b"), device("a"), device("C")]
     assert list(decode(file(*map(encode, given)))) == ["b", "a", "C"]
+
+
+GROUPS = [Group("a", "alpha"), Group("b", "be,ta")]
+
+
+class TestColumnsThatAreMissing:
+    """A file of an older version lacks a column that has a default: the description of a group is such a column."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b'id,name\na,alpha\nb,"be,ta"\n',
+            b'name,id\nalpha,a\n"be,ta",b\n',
+            b'\xef\xbb\xbfname,id\r\n\r\nalpha,a\r\n"be,ta",b\r\n',
+        ],
+        ids=["in order", "in another order", "as an editor saves it"],
+    )
+    def test_a_column_with_a_default_may_be_missing_and_is_written_again(self, data):
+        parsed = GROUP_CSV.read(io.BytesIO(data), {})
+        assert parsed.faults == []
+        assert [record.item for record in parsed.records.values()] == GROUPS
+        assert [record.line for record in parsed.records.values()] == [b"a,alpha,\n", b'b,"be,ta",\n']
+
+    def test_a_known_line_is_read_again_if_a_column_is_missing_now(self):
+        """The same line says something else below another header."""
+        known = {b"a,alpha,\n": Group("a", "alpha")}
+        parsed = GROUP_CSV.read(io.BytesIO(b"id,name\na,alpha,\nb,beta\n"), known)
+        assert list(map(str, parsed.faults)) == ["line 2 must have 2 cells, as the header has, not 3"]
+        assert [record.item for record in parsed.records.values()] == [Group("b", "beta")]
+
+    @pytest.mark.parametrize(
+        ("form", "header", "words"),
+        [
+            (GROUP_CSV, "id,description", "(missing: name; unknown: none)"),
+            (GROUP_CSV, "name", "(missing: id; unknown: none)"),
+            (GROUP_CSV, "id,name,owner", "(missing: none; unknown: owner)"),
+            (GROUP_CSV, "owner,name", "(missing: id; unknown: owner)"),
+            (GROUP_CSV, "id,name,id", "(missing: none; unknown: none)"),
+            (MEMBERSHIP_CSV, "device_id", "(missing: group_id; unknown: none)"),
+            *(
+                (FORMAT, HEADER.decode().strip().replace(f"{each},", ""), f"(missing: {each}; ")
+                for each in ("name", "nic_type")
+            ),
+        ],
+    )
+    def test_without_any_other_column_and_with_an_unknown_one_it_is_refused(self, form, header, words):
+        parsed = form.read(io.BytesIO(f"{header}\n".encode()), {})
+        assert parsed.records == {}
+        assert len(parsed.faults) == 1
+        assert str(parsed.faults[0]).startswith(f"line 1 must be the header {','.join(form.columns)} (missing: ")
+        assert words in str(parsed.faults[0])
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            (b"a,alpha,more\n", "line 2 must have 2 cells, as the header has, not 3"),
+            (b"a\n", "line 2 must have 2 cells, as the header has, not 1"),
+            (b"a,\n", "line 2, column name: must be 1 to 64 characters"),
+        ],
+    )
+    def test_a_row_below_such_a_header_is_judged_by_it(self, row, words):
+        (fault,) = GROUP_CSV.read(io.BytesIO(b"id,name\n" + row), {}).faults
+        assert str(fault).startswith(words)

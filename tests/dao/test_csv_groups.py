@@ -175,6 +175,61 @@ class TestEdits:
             store.ping()
 
 
+class TestFileOfAnOlderVersion:
+    """It lacks a column that has a default."""
+
+    OLD = f'name,id\n"{A.name}",a\nbeta,b\n'
+
+    @pytest.fixture
+    def store(self, path, group_path):
+        path.write_bytes(content(DEVICES))
+        group_path.write_text(self.OLD, "utf-8")
+        with open_store(str(path)) as store:
+            yield store
+
+    def test_it_is_read_with_the_default_and_stays_as_it_is(self, store, path, group_path):
+        assert store.groups.list() == [A, Group("b", "beta")]
+        store.ping()
+        store.write(lambda tx: tx.devices.add(device("1")))
+        store.write(lambda tx: tx.memberships.add([Membership("1", "b")]))
+        store.write(lambda tx: tx.groups.replace(A))
+        store.write(lambda tx: tx.groups.update("b", {"description": ""}))
+        assert group_path.read_text("utf-8") == self.OLD
+        assert parse(str(path)).check() == []
+
+    @pytest.mark.parametrize(
+        ("change", "lines"),
+        [
+            (lambda tx: tx.groups.add(Group("c", "gamma", "new")), f'a,"{A.name}",\nb,beta,\nc,gamma,new\n'),
+            (lambda tx: tx.groups.update("b", {"description": "x"}), f'a,"{A.name}",\nb,beta,x\n'),
+            (lambda tx: tx.groups.remove(["b"]), f'a,"{A.name}",\n'),
+        ],
+        ids=["add", "update", "remove"],
+    )
+    def test_it_gets_the_column_at_the_next_change_of_it(self, store, path, group_path, change, lines):
+        store.write(change)
+        assert group_path.read_text("utf-8") == f"id,name,description\n{lines}"
+        before = store.groups.list()
+        with open_store(str(path)) as again:
+            assert again.groups.list() == before
+
+    def test_an_edit_may_bring_such_a_file_while_the_service_runs(self, store, group_path):
+        store.write(lambda tx: tx.groups.update("b", {"description": "the second"}))
+        group_path.write_text("id,name\na,alpha\nb,beta\n", "utf-8")
+        assert store.groups.list() == [Group("a", "alpha"), Group("b", "beta")]
+        store.write(lambda tx: tx.groups.add(Group("c", "gamma")))
+        assert group_path.read_text("utf-8") == "id,name,description\na,alpha,\nb,beta,\nc,gamma,\n"
+
+    @pytest.mark.parametrize("header", ["id,description", "id,name,owner", "name"])
+    def test_without_any_other_column_or_with_an_unknown_one_it_is_refused(self, path, group_path, header):
+        path.write_bytes(content(DEVICES))
+        group_path.write_text(f"{header}\n", "utf-8")
+        with pytest.raises(StoreUnavailable, match="line 1 must be the header id,name,description"):
+            open_store(str(path))
+        assert len(parse(str(path)).check()) == 1
+        assert group_path.read_text("utf-8") == f"{header}\n"
+
+
 class TestOrphanedMemberships:
     """Their device or group is gone: an edit by hand, or a crash between the renames of one change."""
 

@@ -16,13 +16,13 @@ from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
 from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
-from devicesvc.dao.urls import open_store, parse
+from devicesvc.dao.urls import KINDS, open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
 from devicesvc.sample import DEVICES
 from devicesvc.transfer import csv_source, csv_target, rejects, sql_source, sql_target
 from devicesvc.transfer.mover import Result, Watcher, migrate
-from devicesvc.transfer.source import Chunk
+from devicesvc.transfer.source import Chunk, Unreadable
 from tests.csv_codec.test_formats import file, row
 from tests.dao.test_sql_store import CUT
 from tests.hard_data import HARD, HARD_GROUPS, NIC, content, device
@@ -91,7 +91,7 @@ def url(database):
     return f"sqlite:///{database}"
 
 
-@pytest.fixture(params=["csv", "sqlite", "postgresql"])
+@pytest.fixture(params=[kind.name for kind in KINDS])
 def target(request, tmp_path):
     """The URL of a target, ready to be filled."""
     if request.param == "postgresql":
@@ -115,6 +115,24 @@ class TestRoundTrip:
         go(source, url)
         assert go(url, target, replace=True).done
         assert everything(target) == ALL
+
+    @pytest.mark.parametrize("header", ["id,name", "name,id"])
+    def test_a_file_that_lacks_a_column_with_a_default_is_taken(self, target, tmp_path, header):
+        source = fill(tmp_path / "from", [device("1")], [], [Membership("1", "a")])
+        old = f"{header}\n{'alpha,a' if header == 'name,id' else 'a,alpha'}\n"
+        (tmp_path / "from" / "group.csv").write_text(old)
+        result = go(source, target)
+        assert (result.done, result.rejected) == (True, 0)
+        assert everything(target) == ({"1": device("1")}, {"a": Group("a", "alpha", "")}, [("1", "a")])
+        assert (tmp_path / "from" / "group.csv").read_text() == old
+
+    @pytest.mark.parametrize("header", ["id,description", "id,name,owner"])
+    def test_a_file_with_any_other_header_is_refused(self, url, database, tmp_path, header):
+        source = fill(tmp_path / "from", [device("1")], [], [])
+        (tmp_path / "from" / "group.csv").write_text(f"{header}\n")
+        with pytest.raises(Unreadable, match=r"group\.csv, line 1 must be the header id,name,description"):
+            go(source, url)
+        assert not database.exists()
 
     def test_a_target_gets_no_sample_devices_at_its_next_start(self, target, tmp_path):
         go(fill(tmp_path / "empty", [], [], []), target)
