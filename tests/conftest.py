@@ -30,6 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
+REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))
+
 
 @pytest.fixture(params=[kind.name for kind in KINDS])
 def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:

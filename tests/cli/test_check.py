@@ -6,6 +6,7 @@ from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
 from devicesvc.cli import main
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.sample import DEVICES
 from tests.hard_data import content
 
@@ -49,7 +50,8 @@ def test_every_fault_is_named_however_many_and_the_file_is_left_alone(check, tmp
     ended = check("my.csv")
     assert ended.exit_code == 1
     assert ended.stdout.splitlines() == [
-        f"my.csv, line {number} must have 11 cells, as the header has, not 2" for number in range(7, 37)
+        f"my.csv, line {number} must have {len(FORMAT.columns)} cells, as the header has, not 2"
+        for number in range(7, 37)
     ]
     assert ended.stderr == "Error: Faults in my.csv: 30.\n"
     assert (tmp_path / "my.csv").read_bytes() == broken

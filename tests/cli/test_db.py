@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from devicesvc import cli, migrations
 from devicesvc.dao.urls import parse
 from devicesvc.sample import DEVICES
-from tests.conftest import BIN
+from tests.conftest import BIN, REVISIONS
 
 SQLITE = "sqlite:///device.db"
 
@@ -21,14 +21,15 @@ def db(tmp_path, monkeypatch):
 
 
 def test_each_command_says_in_one_line_what_was_done(db):
-    assert db("upgrade", SQLITE).output == "Upgraded sqlite:///device.db: 0001.\n"
-    assert db("upgrade", SQLITE).output == "sqlite:///device.db is up to date (0001).\n"
-    assert db("current", SQLITE).output == "sqlite:///device.db is up to date (0001).\n"
+    assert db("upgrade", SQLITE).output == f"Upgraded sqlite:///device.db: {', '.join(REVISIONS)}.\n"
+    assert db("upgrade", SQLITE).output == f"sqlite:///device.db is up to date ({REVISIONS[-1]}).\n"
+    assert db("current", SQLITE).output == f"sqlite:///device.db is up to date ({REVISIONS[-1]}).\n"
     back = ("downgrade", SQLITE, "--to", "base", "--yes")
-    assert db(*back).output == "Downgraded sqlite:///device.db: without 0001.\n"
+    assert db(*back).output == f"Downgraded sqlite:///device.db: without {', '.join(REVISIONS[::-1])}.\n"
     assert db(*back).output == "sqlite:///device.db is at base already.\n"
     assert (
-        db("current", SQLITE).output == "sqlite:///device.db has no tables: devicesvc db upgrade brings it to 0001.\n"
+        db("current", SQLITE).output
+        == f"sqlite:///device.db has no tables: devicesvc db upgrade brings it to {REVISIONS[-1]}.\n"
     )
 
 
@@ -49,7 +50,7 @@ def test_a_downgrade_asks_first(db):
     ended = db("downgrade", SQLITE, "--to", "base", input="n\n")
     assert ended.exit_code == 1
     assert "is lost. Go on?" in ended.output
-    assert migrations.current(SQLITE) == "0001"
+    assert migrations.current(SQLITE) == REVISIONS[-1]
 
 
 @pytest.mark.parametrize("store", ["./device.csv", "csv:///device.csv"])
@@ -106,7 +107,7 @@ class TestServe:
 
         monkeypatch.setattr(cli, "open_store", open_store)
         cli._open_once(SQLITE)
-        assert opened == [SQLITE, "0001", DEVICES, "closed"]
+        assert opened == [SQLITE, REVISIONS[-1], DEVICES, "closed"]
 
     def test_a_postgresql_database_that_nobody_has_upgraded_is_refused(self, refused, postgres_url):
         url = parse(postgres_url).redacted

@@ -13,6 +13,7 @@ import requests
 from click.testing import CliRunner
 
 from devicesvc.cli import main
+from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
@@ -42,7 +43,7 @@ def test_faults_are_named_and_counted(migrate, tmp_path):
     ended = migrate("device.csv", "sqlite:///device.db")
     assert ended.exit_code == 1
     lines = ended.stderr.splitlines()
-    assert lines[1] == "device.csv, line 2 must have 11 cells, as the header has, not 1"
+    assert lines[1] == f"device.csv, line 2 must have {len(FORMAT.columns)} cells, as the header has, not 1"
     assert lines[21:] == [
         "... and 3 bad rows more",
         "Error: Nothing was written: 23 rows break a rule. Mend that, or leave bad rows out with --skip-bad"

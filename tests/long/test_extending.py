@@ -76,7 +76,7 @@ def follow(folder, verb, path, where, code):
             lines[lines.index(old)] = new
         file.write_text("\n".join(lines) + "\n", "utf-8")
     elif where == "after the line with a space before it, put the line with a plus":
-        (anchor, new) = re.fullmatch(r" (.*\n)\+(.*\n)", code).groups()
+        anchor, new = (f"{line[1:]}\n" for line in code.splitlines())
         text = file.read_text("utf-8")
         assert text.count(anchor) == 1, (
             f"{path} has no line {anchor!r}: docs/extending.md must show the one that it has"

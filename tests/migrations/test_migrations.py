@@ -17,7 +17,7 @@ from devicesvc import migrations
 from devicesvc.dao.sql import schema
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
-from tests.conftest import BIN
+from tests.conftest import BIN, REVISIONS
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def do(engine):
 
 
 def test_an_upgrade_makes_the_tables_and_a_second_one_changes_nothing(url, engine, do):
-    assert migrations.upgrade(url) == ["0001"]
+    assert migrations.upgrade(url) == REVISIONS
     do(insert(schema.groups).values(id="1", name="a", description=""))
     assert migrations.upgrade(url) == []
-    assert migrations.current(url) == migrations.head() == "0001"
+    assert migrations.current(url) == migrations.head() == REVISIONS[-1]
     with engine.connect() as connection:
         assert connection.execute(select(schema.groups.c.name)).all() == [("a",)]
 
@@ -54,11 +54,11 @@ def test_an_upgrade_makes_the_tables_and_a_second_one_changes_nothing(url, engin
 def test_a_downgrade_to_base_leaves_no_table_and_an_upgrade_brings_them_back(url, names):
     migrations.upgrade(url)
     before = names()
-    assert migrations.downgrade(url, "base") == ["0001"]
+    assert migrations.downgrade(url, "base") == REVISIONS[::-1]
     assert names() == {"alembic_version"}
     assert migrations.current(url) is None
     assert migrations.downgrade(url, "base") == []
-    assert migrations.upgrade(url) == ["0001"]
+    assert migrations.upgrade(url) == REVISIONS
     assert names() == before == {"alembic_version", *schema.metadata.tables}
 
 
@@ -72,7 +72,7 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_nothing(url, names, monkeypa
         with pytest.raises(StoreUnavailable, match=r"cannot be changed: database or disk is full\.$"):
             migrations.upgrade(url)
     assert names() == set()
-    assert migrations.upgrade(url) == ["0001"]
+    assert migrations.upgrade(url) == REVISIONS
 
 
 def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(url, names):
@@ -82,7 +82,7 @@ def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(url, names):
     )
     assert subprocess.run([sys.executable, "-c", program, url], check=False).returncode == -signal.SIGKILL
     assert names() == set()
-    assert migrations.upgrade(url) == ["0001"]
+    assert migrations.upgrade(url) == REVISIONS
 
 
 def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
@@ -98,7 +98,7 @@ def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
     with pytest.raises(StoreUnavailable, match="disk is full"):
         migrations.downgrade(url, "base")
     assert names() == {"alembic_version", *schema.metadata.tables}
-    assert migrations.current(url) == "0001"
+    assert migrations.current(url) == REVISIONS[-1]
 
 
 def has_open(process, path):
@@ -133,7 +133,7 @@ def test_of_several_processes_that_upgrade_at_once_one_does_it_and_all_end_well(
     said = sorted(process.communicate(timeout=20)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0, 0], said
     assert said[0].startswith("Upgraded ")
-    assert [line.endswith(" is up to date (0001).\n") for line in said] == [False, True, True]
+    assert [line.endswith(f" is up to date ({REVISIONS[-1]}).\n") for line in said] == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import runpy
 import shutil
 import subprocess
 
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, REVISIONS, ROOT
 
 
 def alembic(folder, *arguments):
@@ -18,7 +18,7 @@ def test_a_new_revision_follows_the_newest(tmp_path):
     ended = alembic(tmp_path, "revision", "--rev-id", "9999", "-m", "a new column")
     assert ended.returncode == 0, ended.stderr
     made = runpy.run_path(str(tmp_path / "migrations/versions/9999_a_new_column.py"))
-    assert (made["__doc__"], made["down_revision"]) == ("a new column.", "0001")
+    assert (made["__doc__"], made["down_revision"]) == ("a new column.", REVISIONS[-1])
 
 
 def test_upgrades_are_left_to_devicesvc():
