@@ -136,7 +136,7 @@ def test_get_can_be_tried_with_csv_as_its_media_type(swagger):
     assert Path(download.value.path()).read_text("utf-8") == examples.CSV
 
 
-def test_post_can_be_tried_as_it_is(swagger):
+def test_post_can_be_tried_as_it_is(swagger, url):
     status, answer = status_and_json(execute(try_out(swagger, "add_devices")))
     assert status == 201
     assert requests.get(f"{url}/v1/devices/{answer['data']}").json()["data"]["name"] == "test-name"
@@ -147,7 +147,7 @@ def test_put_can_be_tried_as_it_is(swagger):
     assert (status, answer["data"]["name"]) == (200, "new-name")
 
 
-def test_delete_can_be_tried_as_it_is(swagger):
+def test_delete_can_be_tried_as_it_is(swagger, url):
     status, answer = status_and_json(execute(try_out(swagger, "delete_devices")))
     assert (status, answer["ids"]) == (200, ["3635138853", "5394030919"])
     assert len(requests.get(f"{url}/v1/devices").json()["data"]) == 3

@@ -1,5 +1,7 @@
 """What the tests of the CSV store ask for."""
 
+from pathlib import Path
+
 import pytest
 
 from devicesvc.dao.urls import open_store
@@ -16,3 +18,9 @@ def csv_store(path):
     """An open store in `path`, with the five sample devices."""
     with open_store(str(path), DEVICES) as store:
         yield store
+
+
+def written(path: Path) -> tuple[int, ...]:
+    """What tells whether a file was written or replaced. Reading changes only the time of access."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode

@@ -11,6 +11,7 @@ from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import written
 from tests.hard_data import content, device
 
 ONE, TWO = DEVICES[0].id, DEVICES[1].id
@@ -63,12 +64,12 @@ class TestFiles:
         assert member_path.read_text("utf-8") == "device_id,group_id\n"
 
     def test_only_files_that_change_are_written(self, store, path, group_path, member_path):
-        before = [each.stat() for each in (path, group_path)]
+        before = [written(each) for each in (path, group_path)]
         store.write(lambda tx: tx.memberships.remove([Membership(ONE, "a")]))
-        assert [each.stat() for each in (path, group_path)] == before
-        before = member_path.stat()
+        assert [written(each) for each in (path, group_path)] == before
+        before_of_members = written(member_path)
         store.write(lambda tx: tx.devices.add(device("1")))
-        assert member_path.stat() == before
+        assert written(member_path) == before_of_members
 
     @pytest.mark.parametrize(
         ("name", "others"),

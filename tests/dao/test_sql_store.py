@@ -16,6 +16,7 @@ from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import written
 from tests.hard_data import device
 
 FIRST = DEVICES[0]
@@ -49,11 +50,11 @@ class TestSqlite:
         assert settings == {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 1}
 
     def test_a_change_that_changes_nothing_leaves_the_file_alone(self, store, path):
-        before = path.stat()
+        before = written(path)
         store.write(lambda tx: tx.devices.remove(["nothing"]))
         store.write(lambda tx: tx.devices.update(FIRST.id, {}))
         store.write(lambda tx: tx.devices.put_many(DEVICES))
-        assert path.stat() == before
+        assert written(path) == before
 
     @pytest.mark.parametrize(
         ("where", "request_"),

@@ -67,7 +67,7 @@ def test_postgresql_compares_every_text_by_code_point(postgres_url):
         " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname != 'alembic_version'"
     )
     with create_engine(postgres_url, poolclass=NullPool).connect() as connection:
-        found = dict[str, str](row._tuple() for row in connection.execute(collations))
+        found: dict[str, str] = dict(connection.execute(collations).all())
     texts = {str(column) for table in schema.metadata.sorted_tables for column in table.c if column.type is schema.TEXT}
     assert len(texts) >= 18
     assert found == dict.fromkeys(texts, "C")
