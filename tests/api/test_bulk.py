@@ -153,7 +153,8 @@ class TestImport:
     @pytest.mark.parametrize("dry_run", ["true", "false"])
     def test_every_bad_cell_is_named_by_line_and_column_and_nothing_is_changed(self, client, dry_run):
         good = content([device("new")])
-        bad = good + good.splitlines(keepends=True)[1] + b"a b,,t,m,s,v,2024-01-01 00:00:00,,,,s\nx,y\n"
+        line = good.splitlines(keepends=True)[1]
+        bad = good + line + line.replace(b"new,n,", b"a b,,") + b"x,y\n"
         errors = problem(self.load(client, bad, dry_run=dry_run), 422)["errors"]
         assert errors == {
             "line 3, column id": "must be unique; 'new' is on line 2 too",

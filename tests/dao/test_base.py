@@ -28,7 +28,7 @@ from tests.hard_data import ADD, device
 class Items(Writer[Item, Filter]):
     def __init__(self, item, kind_of_filter, end, items, pairs, changes):
         self.item, self.filter, self._end = item, kind_of_filter, end
-        self._items, self._pairs, self.changes = items, pairs, changes
+        self._items, self._pairs, self.change_set = items, pairs, changes
 
     def find(self, id: str) -> Item | None:
         return self._items.get(id)
@@ -58,7 +58,7 @@ class Items(Writer[Item, Filter]):
 
 class Pairs(MembershipWriter):
     def __init__(self, pairs, devices, groups, changes):
-        self._pairs, self.devices, self.groups, self.changes = pairs, devices, groups, changes
+        self._pairs, self.devices, self.groups, self.change_set = pairs, devices, groups, changes
 
     def list(self, *, device_id=None, group_id=None):
         return sorted(
@@ -82,10 +82,10 @@ class Pairs(MembershipWriter):
 
 class PlainTransaction:
     def __init__(self, devices, groups, pairs):
-        self.changes = ChangeSet()
-        self.devices = Items[Device, DeviceFilter](Device, DeviceFilter, "device_id", devices, pairs, self.changes)
-        self.groups = Items[Group, GroupFilter](Group, GroupFilter, "group_id", groups, pairs, self.changes)
-        self.memberships = Pairs(pairs, self.devices, self.groups, self.changes)
+        self.change_set = ChangeSet()
+        self.devices = Items[Device, DeviceFilter](Device, DeviceFilter, "device_id", devices, pairs, self.change_set)
+        self.groups = Items[Group, GroupFilter](Group, GroupFilter, "group_id", groups, pairs, self.change_set)
+        self.memberships = Pairs(pairs, self.devices, self.groups, self.change_set)
 
 
 class PlainStore(Store):
@@ -112,9 +112,9 @@ class PlainStore(Store):
         tables = dict(devices), dict(groups), set(pairs)
         tx = PlainTransaction(*tables)
         result = change(tx)
-        if tx.changes:
+        if tx.change_set:
             self._tables = tables
-            self.commits.append(dict(tx.changes))
+            self.commits.append(dict(tx.change_set))
         return result
 
     def size(self):
@@ -231,7 +231,7 @@ def test_what_one_change_does_with_several_methods_is_in_one_change_set_in_the_o
 )
 def test_what_changes_nothing_adds_nothing_to_the_change_set(store, change, caplog):
     caplog.set_level(logging.INFO)
-    assert store.write(lambda tx: (change(tx), dict(tx.changes))[1]) == {}
+    assert store.write(lambda tx: (change(tx), dict(tx.change_set))[1]) == {}
     assert store.commits == []
     assert caplog.messages == []
 
@@ -258,7 +258,7 @@ def test_what_is_refused_adds_nothing_to_the_change_set(store, change, error):
     def refused(tx):
         with pytest.raises(error):
             change(tx)
-        seen.append(dict(tx.changes))
+        seen.append(dict(tx.change_set))
 
     store.write(refused)
     assert (seen, store.commits) == ([{}], [])
