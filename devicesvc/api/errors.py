@@ -100,7 +100,8 @@ def _members(status: int, detail: str, errors: Mapping[str, str]) -> dict[str, o
 
 
 def _sentence(errors: Mapping[str, str]) -> str:
-    return "; ".join(f"{place} {rule}" for place, rule in errors.items()) + "."
+    sentence = "; ".join(f"{place} {rule}" for place, rule in errors.items())
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def places(messages: object, *path: str) -> Iterator[tuple[str, str]]:

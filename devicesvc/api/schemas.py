@@ -1,8 +1,11 @@
 """What comes in and what goes out, as JSON: the shapes are here, the fields in fields.py, their rules in model.py."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import marshmallow as ma
+from flask import g
 from marshmallow import fields
 
 from devicesvc.api import examples, paging
@@ -23,6 +26,8 @@ from devicesvc.errors import Invalid
 from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Software
 
 MAX_BATCH = 1000  # items
+MAX_SUGGESTIONS = 100  # unknown fields of one request that are compared with the known ones: comparing takes time
+MAX_COMPARED_NAME = 64  # characters; a longer name is not compared
 
 
 def path_id(of: type[Device | Group], example: str, name: str = "id") -> dict[str, Any]:
@@ -34,9 +39,29 @@ def path_id(of: type[Device | Group], example: str, name: str = "id") -> dict[st
 
 
 class Schema(ma.Schema):
-    """An object that has no other fields than these."""
+    """An object that has no other fields than these. The error for an unknown field suggests the known field whose name
+    is close to it."""
 
     error_messages = {"type": "must be a JSON object", "unknown": "is not a field of this object"}
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **kwargs: Any) -> None:
+        """Add a suggestion to the message of each unknown field. marshmallow calls this before it raises the error."""
+        unknown = [self.error_messages["unknown"]]
+        messages = error.messages if isinstance(error.messages, dict) else {}
+        for name in [name for name, rules in messages.items() if name not in self.fields and rules == unknown]:
+            if field := self._closest_field(name, data):
+                messages[name] = [f"{unknown[0]}; did you mean `{field}`?"]
+
+    def _closest_field(self, name: str, data: Mapping[str, Any]) -> str | None:
+        """The field with the name that is closest to this one, in upper or lower case, and that `data` does not have
+        yet. None if there is none, or a limit is reached."""
+        compared = g.get("compared_names", 0)  # counted for the whole request, because a batch has many objects
+        if len(name) > MAX_COMPARED_NAME or compared >= MAX_SUGGESTIONS:
+            return None
+        g.compared_names = compared + 1
+        known = {field.casefold(): field for field in self.fields if field not in data}
+        closest = get_close_matches(name.casefold(), known, n=1)
+        return known[closest[0]] if closest else None
 
 
 class AllRequired:

@@ -3,6 +3,7 @@
 import pytest
 from flask import abort
 
+from devicesvc.api.examples import ADD
 from devicesvc.errors import StoreUnavailable
 
 MEMBERS = {"status", "title", "detail", "message", "errors"}
@@ -89,3 +90,53 @@ def test_an_error_of_a_kind_of_its_own_has_the_status_of_what_it_is(client, monk
 
     monkeypatch.setitem(client.application.view_functions, "health.Alive", fail)
     assert check(client.get("/healthz"), 503) == "The disk is full."
+
+
+class TestUnknownFields:
+    """An unknown field is refused, with the known field that is probably meant."""
+
+    NIC = {"Mac": ADD["nic"][0]["mac"], **{k: v for k, v in ADD["nic"][0].items() if k != "mac"}}
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "place", "field"),
+        [
+            ("PATCH", "/v1/devices/5661391086", {"Type": "x"}, "Type", "type"),
+            ("PATCH", "/v1/devices/5661391086", {"stauts": "x"}, "stauts", "status"),
+            ("PATCH", "/v1/devices/5661391086", {"hardware": {"SN": "x"}}, "hardware.SN", "sn"),
+            (
+                "PATCH",
+                "/v1/devices/5661391086",
+                {"software": {"lastUpdate": "x"}},
+                "software.lastUpdate",
+                "last_update",
+            ),
+            ("POST", "/v1/devices", {**ADD, "nic": [NIC]}, "nic.0.Mac", "mac"),
+            ("GET", "/v1/devices?Status=online", None, "Status", "status"),
+            ("GET", "/v1/devices", {"groupId": "a"}, "groupId", "group_id"),
+            ("POST", "/v1/devices/import?dryrun=true", None, "dryrun", "dry_run"),
+            ("POST", "/v1/devices/batch", {"creates": []}, "creates", "create"),
+            ("POST", "/v1/devices/batch", {"update": [{"id": "1", "Type": "x"}]}, "update.0.Type", "type"),
+        ],
+    )
+    def test_a_close_field_is_suggested(self, client, method, path, body, place, field):
+        answer = client.open(path, method=method, json=body)
+        rule = f"is not a field of this object; did you mean `{field}`?"
+        assert f"{place} {rule}" in check(answer, 422)
+        assert answer.json["errors"][place] == rule
+
+    @pytest.mark.parametrize("name", ["colour", "status" + "s" * 60, "名字"])
+    def test_no_field_is_suggested_if_none_is_close_or_the_name_is_long(self, client, name):
+        answer = client.patch("/v1/devices/5661391086", json={name: "x"})
+        assert check(answer, 422) == f"{name} is not a field of this object."
+
+    def test_a_field_that_is_given_is_not_suggested(self, client):
+        answer = client.patch("/v1/devices/5661391086", json={"Type": "x", "type": "x"})
+        assert check(answer, 422) == "Type is not a field of this object."
+
+    def test_a_request_gets_at_most_a_hundred_suggestions(self, client):
+        items = [{"id": "5661391086", "Type": "x", "Name": "x"}] * 60
+        answer = client.post("/v1/devices/batch", json={"update": items})
+        check(answer, 422)
+        rules = list(answer.json["errors"].values())
+        assert len(rules) == 120
+        assert sum("did you mean" in rule for rule in rules) == 100
