@@ -1,4 +1,4 @@
-"""create_app: the one place that knows the settings, the store, the tokens, the metrics and the API."""
+"""create_app: makes the service from the settings, the store, the tokens, the metrics and the API."""
 
 import logging
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None = None) -> Flask:
-    """Make the service.
+    """Return the service as a WSGI app.
 
-    config: settings that win over those of the environment (config.py). store: an open store; without it, the store
-    that the settings name is opened, and gets the five sample devices if it is new. Raises StoreUnavailable.
+    config: settings that replace those of the environment (config.py). store: an open store. If it is None, the store
+    in the settings is opened, and gets the five sample devices if it is new. Raises StoreUnavailable.
     """
     app = Flask("devicesvc", static_folder=None)
     configure(app, config)

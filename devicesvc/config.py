@@ -1,4 +1,4 @@
-"""The settings of the service: defaults, over them DEVICESVC_* of the environment, over them create_app's argument."""
+"""The settings of the service: the argument of create_app, else DEVICESVC_* in the environment, else the default."""
 
 import os
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from typing import Any
 from flask import Flask
 
 DEFAULTS = {
-    "STORE": "./device.csv",  # where the registry is kept: see dao.open_store
-    "LOG_FORMAT": "text",  # or json: see logs.py
-    "TOKENS_FILE": "",  # who may call /v1: see tokens.py; empty means everybody
+    "STORE": "./device.csv",  # a path or a URL: dao/urls.py
+    "LOG_FORMAT": "text",  # or json: logs.py
+    "TOKENS_FILE": "",  # the file of tokens that may call /v1: tokens.py; empty means that everybody may
 }
 
 
 def setting(name: str) -> str:
-    """What the environment says of a setting, or its default."""
+    """The value of a setting in the environment, or its default. name: a key of DEFAULTS."""
     return os.environ.get(f"DEVICESVC_{name}", DEFAULTS[name])
 
 
 def configure(app: Flask, argument: Mapping[str, Any] | None = None) -> None:
-    """Fill app.config; DEVICESVC_STORE in the environment is STORE there, and so on."""
+    """Fill app.config with the settings; their names there are those of DEFAULTS, without DEVICESVC_."""
     app.config.from_mapping({name: setting(name) for name in DEFAULTS})
     app.config.from_mapping(argument)

@@ -1,4 +1,4 @@
-"""The five devices of a first start, fixed so that the calls of the lab run as printed."""
+"""The five devices that a new registry gets. They never change, so the calls of the lab work as printed."""
 
 from devicesvc.model import Device, Hardware, Nic, Software
 

@@ -1,4 +1,4 @@
-"""Tokens: where some are configured, every call of /v1 needs one, and /metrics too (RFC 6750)."""
+"""Tokens (RFC 6750): if a tokens file is configured, every call of /v1 and of /metrics needs a token."""
 
 from typing import cast
 
@@ -12,7 +12,8 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 def check() -> None:
-    """Refuse a request that may not pass: 401 without a valid token, 403 where the token may only read."""
+    """Refuse the current request if its token does not allow it. Raises 401 if it has no valid token, and 403 if it
+    changes something and the token may only read."""
     tokens = cast(Tokens | None, current_app.extensions["devicesvc.tokens"])
     if tokens is None or not request.path.startswith(("/v1", "/metrics")):
         return

@@ -8,7 +8,7 @@ from flask.views import MethodView
 from marshmallow import ValidationError
 
 from devicesvc.api import csv_body, examples, schemas
-from devicesvc.api.errors import places
+from devicesvc.api.errors import flatten
 from devicesvc.api.responses import ok, store
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao.base import Reader, Transaction
@@ -26,8 +26,8 @@ class Batch(MethodView):
     def post(self, batch: dict[str, list[Any]]) -> Response:
         """Create, update and delete devices
 
-        At most 1000 in all, in this order: `create`, `update`, `delete`. Either all is done, or nothing: then `errors`
-        names every bad item by its list and its index.
+        At most 1000 items together. They are done in this order: `create`, `update`, `delete`. If one item is wrong,
+        nothing is done, and `errors` names every wrong item by its list and its index.
         """
         done = store().write(lambda tx: _run(tx, batch))
         counts = ", ".join(f"{verb}d: {len(ids)}" for verb, ids in done.items())
@@ -49,11 +49,11 @@ def _changes(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _faults(tx: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
-    """Each place in the batch where something is wrong, and what."""
+    """Each place in the batch that breaks a rule, and the rule."""
     for name, items in batch.items():
         for number, item in enumerate(items):
             if isinstance(item, ValidationError):
-                yield from places(item.messages, name, str(number))
+                yield from flatten(item.messages, name, str(number))
             elif name == "update" and not tx.devices.find(item["id"]):
                 yield f"{name}.{number}.id", f"must be the id of a device; there is none with the id {item['id']!r}"
 
@@ -63,22 +63,24 @@ class Import(MethodView):
     @blp.operation("import_devices", 400, 413, 415)
     @blp.takes(**csv_body.DOCUMENTED)
     @blp.arguments(schemas.ImportSchema(), location="querystring", as_kwargs=True)
-    @blp.response(200, schemas.ImportAnswerSchema(), description="What was done.", example=examples.IMPORTED)
+    @blp.response(
+        200, schemas.ImportAnswerSchema(), description="The ids, by what was done.", example=examples.IMPORTED
+    )
     def post(self, dry_run: bool) -> Response:
         """Add and change devices from a CSV file
 
-        The file is like `device.csv`: each row adds a device, or replaces the one with its id; devices that it does not
-        name stay as they are. Either all rows are taken, or none: then `errors` names every bad cell by line and
-        column, up to 1000. With `dry_run` nothing is changed, and the answer says what would be.
+        The file has the format of `device.csv`. Each row adds a device, or replaces the device with its id; all other
+        devices stay as they are. If one row is wrong, nothing is changed, and `errors` names the wrong cells by line
+        and column, at most 1000. With `dry_run=true` nothing is changed, and the answer says what would be changed.
         """
         devices = csv_body.read()
-        done = _compare(store().devices, devices) if dry_run else store().write(lambda tx: _take_in(tx, devices))
+        done = _compare(store().devices, devices) if dry_run else store().write(lambda tx: _import(tx, devices))
         counts = ", ".join(f"{verb}: {len(ids)}" for verb, ids in done.items())
         return ok(f"devices {'that would be ' if dry_run else ''}{counts}", data=done)
 
 
 def _compare(table: Reader[Device, DeviceFilter], devices: list[Device]) -> dict[str, list[str]]:
-    """The ids of the devices that are new, of those that differ from the device with their id, and of the others."""
+    """The ids of the devices by what an import does: added, changed, or unchanged."""
     done: dict[str, list[str]] = {"added": [], "changed": [], "unchanged": []}
     old_devices = table.find_many(device.id for device in devices)
     for device in devices:
@@ -87,7 +89,7 @@ def _compare(table: Reader[Device, DeviceFilter], devices: list[Device]) -> dict
     return done
 
 
-def _take_in(tx: Transaction, devices: list[Device]) -> dict[str, list[str]]:
+def _import(tx: Transaction, devices: list[Device]) -> dict[str, list[str]]:
     done = _compare(tx.devices, devices)
     tx.devices.put_many(devices)
     return done

@@ -1,4 +1,4 @@
-"""Devices as CSV, in the body of a request or of an answer: the file format of the store."""
+"""Devices as CSV in the body of a request or of an answer, in the file format of the CSV store."""
 
 import io
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter
 
 MAX_BODY = 64 * 1024 * 1024  # bytes
-MAX_FAULTS = 1000  # so many are named in a refusal
+MAX_FAULTS = 1000  # the most that one refusal names
 MEDIA_TYPE = "text/csv"
 
-# How the documentation shows such a body.
+# How the documentation shows a body of CSV.
 DOCUMENTED: dict[str, Any] = {
     "schema": {"type": "string", "format": "csv"},
     "content_type": MEDIA_TYPE,
@@ -30,13 +30,13 @@ _CHUNK = 500  # lines
 
 
 def is_wanted() -> bool:
-    """Whether the client would rather have CSV than JSON."""
+    """Whether the Accept header of the current request prefers CSV to JSON."""
     accepted = request.accept_mimetypes
     return accepted.quality(MEDIA_TYPE) > accepted.quality("application/json")
 
 
 def answer(where: DeviceFilter, page_request: PageRequest) -> Response:
-    """Answer with the devices that fit as a CSV file, line after line."""
+    """Answer with the devices that fit, as a CSV file. Raises StoreUnavailable."""
     devices = store().devices.page(where, page_request).items
     headers = {"Content-Disposition": "attachment; filename=device.csv"}
     return Response(_file(devices), headers=headers, mimetype=MEDIA_TYPE)
@@ -49,8 +49,8 @@ def _file(devices: list[Device]) -> Iterator[bytes]:
 
 
 def read() -> list[Device]:
-    """Return the devices in the body of the request. Raises 415 where it is not declared as CSV in UTF-8, and Invalid,
-    which names the bad rows by line and column."""
+    """Return the devices in the body of the current request. Raises 415 if its Content-Type is not CSV in UTF-8, 413 if
+    it is larger than MAX_BODY, and Invalid, which names at most MAX_FAULTS faults by line and column."""
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != MEDIA_TYPE or charset.lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("Send the file in UTF-8, with the header Content-Type: text/csv.")

@@ -1,4 +1,4 @@
-"""/v1/devices: the devices, as the lab calls them, and one of them by its id."""
+"""/v1/devices: the calls of the lab. /v1/devices/{id}: the calls on one device."""
 
 from operator import attrgetter
 from typing import Any
@@ -25,11 +25,11 @@ class Devices(MethodView):
     def get(self, where: DeviceFilter, page_request: PageRequest) -> Response:
         """Find devices
 
-        Without arguments: all devices, at most 1000 in an answer. Each argument narrows the list; where nothing fits it
-        is empty. The arguments may also come as a JSON object in the request body.
+        Without arguments, all devices fit. A device must fit all arguments that are given; if none fits, the list is
+        empty. An answer has at most 1000 devices. The arguments may also be a JSON object in the request body.
 
-        With the header `Accept: text/csv` the answer is a CSV file, of all that fit unless a limit is given, which
-        `POST /v1/devices/import` takes.
+        With the header `Accept: text/csv` the answer is a CSV file of all devices that fit, or of the first `limit`.
+        `POST /v1/devices/import` takes such a file.
         """
         return csv_body.answer(where, page_request) if csv_body.is_wanted() else devices.find(where, page_request)
 
@@ -39,8 +39,8 @@ class Devices(MethodView):
     def post(self, data: dict[str, Any]) -> Response:
         """Add a device
 
-        The service makes the id: ten random digits. Sent twice, the same body makes two devices. The header Location
-        is the path of the new device.
+        The service makes the id: ten random digits. If the same body is sent twice, there are two new devices. The
+        header Location is the path of the new device.
         """
         return devices.create(data)
 
@@ -50,8 +50,7 @@ class Devices(MethodView):
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a device
 
-        Only what is given changes: half of `hardware` or `software` leaves the other half alone, `nic` replaces the
-        whole list.
+        Only the fields that are given change, also inside `hardware` and `software`. `nic` replaces the whole list.
         """
         return devices.update(changes.pop("id"), changes)
 
@@ -61,8 +60,8 @@ class Devices(MethodView):
     def delete(self, ids: list[str]) -> Response:
         """Delete devices
 
-        Answers with the ids really deleted; an unknown id is no error. Their memberships go with them, the groups stay.
-        The ids may also come as a JSON object in the request body.
+        Answers with the ids really deleted; an unknown id is not an error. The memberships of the devices are deleted
+        too, but no group is. The ids may also be a JSON object in the request body.
         """
         return devices.remove(ids)
 
@@ -70,12 +69,14 @@ class Devices(MethodView):
 @blp.route("/<item:id>", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceItem(MethodView):
     @blp.operation("get_device", 404, conditional=True)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="It.", example=examples.FOUND_ONE, headers=ETAG)
-    @blp.alt_response(304, description="It is still the version that If-None-Match names.")
+    @blp.response(
+        200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG
+    )
+    @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
     def get(self, id: str) -> Response:
         """Get one device
 
-        The header ETag names this version of the device: send it back in If-Match to change this version and no other.
+        The header ETag names this version of the device. Send it in If-Match to change only this version.
         """
         return devices.get_one(id)
 
@@ -86,18 +87,20 @@ class DeviceItem(MethodView):
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add or replace a device
 
-        The id is yours to choose. Sent twice, the same call leaves one device: a retry is safe.
+        You choose the id. If the same call is sent twice, there is one device: it is safe to try again.
         """
         return devices.put_one(id, data)
 
     @blp.operation("patch_device", 400, 404, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.DevicePatchSchema(), example=examples.PATCH)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="It, whole.", example=examples.CHANGED, headers=ETAG)
+    @blp.response(
+        200, schemas.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED, headers=ETAG
+    )
     def patch(self, changes: dict[str, Any], id: str) -> Response:
         """Change one device
 
-        A JSON Merge Patch (RFC 7396): only what is given changes, `nic` replaces the whole list, and no field of a
-        device may be removed with null.
+        The body is a JSON Merge Patch (RFC 7396): only the fields that are given change. `nic` replaces the whole list.
+        No field may be null, because no field of a device can be removed.
         """
         return devices.patch_one(id, changes)
 
@@ -106,6 +109,6 @@ class DeviceItem(MethodView):
     def delete(self, id: str) -> Response:
         """Delete one device
 
-        Its memberships go with it, the groups stay.
+        Its memberships are deleted too, but no group is.
         """
         return devices.remove_one(id)

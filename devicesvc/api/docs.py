@@ -1,4 +1,4 @@
-"""/docs (Redoc) and /docs/swagger (Swagger UI), from files that the package offapi brings: no other host is asked."""
+"""/docs (Redoc) and /docs/swagger (Swagger UI). Their files are in the package offapi: no other host is asked."""
 
 import hashlib
 import io
@@ -11,13 +11,13 @@ from werkzeug.wrappers import Response as BaseResponse
 
 blp = Blueprint("docs", __name__, static_folder="static", static_url_path="/docs/static")
 
-# Redoc and Swagger UI write styles into the page; no script but those of this host may run.
+# Redoc and Swagger UI write styles into the page. Only scripts of this host may run.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# find_spec and not import: to import offapi reads megabytes of pages that are not ours.
+# find_spec and not import: an import of offapi reads megabytes of pages that are not used here.
 _OFFAPI = Path(find_spec("offapi").origin).parent  # type: ignore[union-attr,arg-type]
 _FILES = {"redoc.js", "swagger_bundle.js", "swagger_style.css"}
 _DAY = 86_400  # seconds
@@ -25,21 +25,25 @@ _DAY = 86_400  # seconds
 
 @blp.get("/")
 def start() -> BaseResponse:
+    """Redirect from / to /docs."""
     return redirect(url_for("docs.redoc"))
 
 
 @blp.get("/docs")
 def redoc() -> Response:
+    """Answer with the page of Redoc."""
     return _page("redoc.html")
 
 
 @blp.get("/docs/swagger")
 def swagger() -> Response:
+    """Answer with the page of Swagger UI."""
     return _page("swagger.html")
 
 
 @blp.get("/docs/offapi/<name>")
 def offapi(name: str) -> Response:
+    """Answer with a file of offapi that the pages need. Raises 404 for any other name."""
     if name not in _FILES:
         abort(404)
     content = _content(name)
@@ -55,5 +59,5 @@ def _page(name: str) -> Response:
 
 @cache
 def _content(name: str) -> bytes:
-    """A file of offapi, but for the logo that Redoc would load from its maker's host."""
+    """A file of offapi, without the address of the logo that Redoc would load from another host."""
     return (_OFFAPI / name).read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"data:,")

@@ -1,4 +1,4 @@
-"""One shape for every failure: the envelope of the lab and the problem of RFC 9457 in one JSON object."""
+"""The shape of every failure: one JSON object that is the envelope of the lab and a problem of RFC 9457."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -11,17 +11,17 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from devicesvc.errors import Conflict, Invalid, NotFound, RegistryError, StoreUnavailable
 
-# Every status that an operation may refuse with, and when: the documentation shows these words.
+# Each status of a refusal, and when it is answered. The documentation shows these sentences.
 REFUSALS = {
-    400: "The request cannot be read: the body is not what it is declared as, or something is given twice.",
-    401: "Tokens are configured, and the request has no valid one.",
+    400: "The request cannot be read: its body is malformed, or something is given twice.",
+    401: "The service needs a token, and the request does not have a valid one.",
     403: "The token may read, but not write.",
     404: "There is no such item.",
     409: "The change contradicts what is stored: a name or an id is taken.",
-    412: "The item is not in the version that If-Match or If-None-Match demand.",
+    412: "The item does not have the version that If-Match or If-None-Match asks for.",
     413: "The body is too large: over 8 MiB, or 64 MiB of CSV.",
-    415: "The body is not declared as what it must be, by its Content-Type.",
-    422: "A value breaks a rule; `errors` names each.",
+    415: "The Content-Type of the body is not the one that this call takes.",
+    422: "A value breaks a rule; `errors` names each place and rule.",
     500: "The service failed; its log says why.",
     503: "The store cannot be read or written now; nothing was changed unless the text says so.",
 }
@@ -33,7 +33,7 @@ _RETRY_SECONDS = "1"
 
 
 class ProblemSchema(Schema):
-    """What every failure answers."""
+    """The body of every failure."""
 
     status = fields.Integer(required=True, metadata={"description": "The HTTP status code."})
     title = fields.String(required=True, metadata={"description": "The name of the status code."})
@@ -46,12 +46,12 @@ class ProblemSchema(Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        metadata={"description": "Each place at fault, such as `nic.0.mac`, and the rule it breaks."},
+        metadata={"description": "Each place with a wrong value, such as `nic.0.mac`, and the rule that it breaks."},
     )
 
 
 def init_app(app: Flask) -> None:
-    """Answer every failure of the app in the one shape."""
+    """Answer every failure of the app in this shape."""
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(RegistryError, _registry)
 
@@ -66,13 +66,14 @@ def _registry(error: RegistryError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    """Answer what Flask, webargs and our own code raise. Of an unexpected error the client learns nothing but that."""
+    """Answer an error that Flask, webargs or this package raised. The answer to an unexpected error has no details,
+    because they may be private: they are in the log."""
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     if "Allow" in headers:
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    located = getattr(error, "data", {}).get("messages", {})  # webargs: by the location that the arguments are in
-    errors = {place: rule for messages in located.values() for place, rule in places(messages)}
+    located = getattr(error, "data", {}).get("messages", {})  # of webargs, by the location of the arguments
+    errors = {place: rule for messages in located.values() for place, rule in flatten(messages)}
     if errors:
         return _problem(status, _sentence(errors), errors, headers)
     details = {
@@ -84,7 +85,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def example(status: int) -> dict[str, object]:
-    """A refusal with this status, for the documentation."""
+    """The body of a refusal with this status, as an example for the documentation."""
     errors = {"name": "is required"} if status == 422 else {}
     return _members(status, _sentence(errors) if errors else REFUSALS[status], errors)
 
@@ -95,7 +96,7 @@ def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mappi
 
 
 def _members(status: int, detail: str, errors: Mapping[str, str]) -> dict[str, object]:
-    title = HTTP_STATUS_CODES.get(status, "Error")  # Python's own names change with its version
+    title = HTTP_STATUS_CODES.get(status, "Error")  # not http.HTTPStatus: its names change with the version of Python
     return {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
 
 
@@ -104,11 +105,14 @@ def _sentence(errors: Mapping[str, str]) -> str:
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def places(messages: object, *path: str) -> Iterator[tuple[str, str]]:
-    """Flatten marshmallow's nested messages to (place, rule); path leads to what they are about."""
+def flatten(messages: object, *path: str) -> Iterator[tuple[str, str]]:
+    """Yield (place, rule) for each of marshmallow's nested messages, such as ("nic.0.mac", "is required").
+
+    path: the keys and indexes that lead to the value that the messages are about.
+    """
     if isinstance(messages, Mapping):
         for key, value in messages.items():
-            yield from places(value, *path, *([] if key == "_schema" else [str(key)]))
+            yield from flatten(value, *path, *([] if key == "_schema" else [str(key)]))
     else:
         rules = messages if isinstance(messages, list) else [messages]
         yield ".".join(path) or "the body", "; ".join(map(str, rules))

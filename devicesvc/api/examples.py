@@ -1,4 +1,4 @@
-"""What the documentation shows: requests that work when they are sent to the sample devices, and their answers."""
+"""The examples in the documentation: requests that work on the sample devices, and their answers."""
 
 from dataclasses import asdict
 
@@ -52,9 +52,9 @@ IMPORTED = {
 
 GROUP = {"id": "classroom", "name": "Classroom 101", "description": "The controllers of room 101."}
 
-ADD_GROUP = {"name": "Greenhouse", "description": "All that measures or waters."}
+ADD_GROUP = {"name": "Greenhouse", "description": "All devices of the greenhouse."}
 PUT_GROUP = {"name": GROUP["name"], "description": GROUP["description"]}
-PATCH_GROUP = {"description": "All that is in room 101."}
+PATCH_GROUP = {"description": "All devices in room 101."}
 CHANGE_GROUP = {"id": GROUP["id"], **PATCH_GROUP}
 
 FOUND_GROUPS = {"status": 200, "message": "groups found: 1", "data": [GROUP], "total": 1, "next": None}
@@ -73,16 +73,16 @@ FOUND_MEMBER = {"status": 200, "message": "membership found", "data": DEVICE}
 FOUND_OWNER = {"status": 200, "message": "membership found", "data": GROUP}
 
 
-def joined(*ids: str, status: int = 200) -> dict[str, object]:
-    """The answer to an addition of members that are new."""
+def members_added(*ids: str, status: int = 200) -> dict[str, object]:
+    """The answer to a call that added these members."""
     return {"status": status, "message": f"memberships added: {len(ids)}", "ids": list(ids)}
 
 
-def replaced(*ids: str) -> dict[str, object]:
-    """The answer to a new set of members, where these have come and none has gone."""
+def members_replaced(*ids: str) -> dict[str, object]:
+    """The answer to a call that replaced all members: these were added, and none was removed."""
     return {"status": 200, "message": f"memberships added: {len(ids)}, removed: 0", "ids": list(ids)}
 
 
-def left(*ids: str) -> dict[str, object]:
-    """The answer to a removal of members."""
+def members_removed(*ids: str) -> dict[str, object]:
+    """The answer to a call that removed these members."""
     return {"status": 200, "message": f"memberships removed: {len(ids)}", "ids": list(ids)}

@@ -1,4 +1,4 @@
-"""The fields that schemas are made of: each checks one value, and says in the documentation what it takes."""
+"""The fields that schemas are made of. Each checks one value, and documents the values that it takes."""
 
 import re
 from dataclasses import MISSING, fields
@@ -12,12 +12,12 @@ MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"
 
 
 def limits(rule: Rule) -> dict[str, Any]:
-    """A rule in the words of JSON Schema."""
+    """A rule as keywords of JSON Schema."""
     return {"minLength": rule.min_length, "maxLength": rule.max_length, "pattern": f"^{rule.pattern}$"}
 
 
 class RuleField(ma.fields.String):
-    """Text that obeys the rule of a field of model.py, which also documents it.
+    """Text that must fit the rule of a field in model.py. The rule also documents it.
 
     has_default: whether the model has a default for the field.
     """
@@ -40,21 +40,21 @@ class RuleField(ma.fields.String):
 
 
 def text(description: str, *, required: bool = False, **metadata: Any) -> ma.fields.String:
-    """Text without a rule, to be compared with what is stored."""
+    """Text without a rule: it is only compared with stored values. metadata: more keywords of JSON Schema."""
     messages = {**MESSAGES, "invalid": "must be text"}
     metadata = {"description": description, **metadata}
     return ma.fields.String(required=required, metadata=metadata, error_messages=messages)
 
 
 def nested(schema: ma.Schema, description: str) -> ma.fields.Nested:
-    """An object that a schema describes."""
+    """An object inside an object, described by a schema of its own."""
     return ma.fields.Nested(schema, metadata={"description": description}, error_messages=MESSAGES)
 
 
 def list_of(
     of: Any, description: str, *, required: bool = False, validate: Any = None, **metadata: Any
 ) -> ma.fields.List[Any]:
-    """A list of values of one field."""
+    """A list. of: the field that each value must fit. metadata: more keywords of JSON Schema."""
     return ma.fields.List(
         of,
         required=required,
@@ -65,7 +65,7 @@ def list_of(
 
 
 def boolean(description: str, *, load_default: bool) -> ma.fields.Boolean:
-    """true or false, as in JSON and in a query."""
+    """true or false: in JSON a boolean, in a query the word."""
     return ma.fields.Boolean(
         load_default=load_default,
         truthy={"true", True},
@@ -76,9 +76,10 @@ def boolean(description: str, *, load_default: bool) -> ma.fields.Boolean:
 
 
 class CollectErrors(ma.fields.Field[Any]):
-    """A value that breaks rules becomes the error that names them, so that a view can name all faults."""
+    """A field that returns a ValidationError for a wrong value and does not raise it: so a view can name all faults."""
 
     def deserialize(self, *arguments: Any, **options: Any) -> Any:
+        """Return the value, or the ValidationError that names the rules that it breaks."""
         try:
             return super().deserialize(*arguments, **options)
         except ma.ValidationError as error:
@@ -86,15 +87,15 @@ class CollectErrors(ma.fields.Field[Any]):
 
 
 class CollectErrorsNested(CollectErrors, ma.fields.Nested):
-    pass
+    """An object, or its ValidationError."""
 
 
 class CollectErrorsText(CollectErrors, ma.fields.String):
-    pass
+    """Text, or its ValidationError."""
 
 
 class WholeNumber(ma.fields.Integer):
-    """A whole number: in ASCII digits, as a query has it, or in a JSON body."""
+    """A whole number: in JSON a number, in a query 1 to 9 ASCII digits."""
 
     def _validated(self, value: Any) -> int:
         in_digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
@@ -102,7 +103,10 @@ class WholeNumber(ma.fields.Integer):
 
 
 class SetOfOneId(ma.fields.String):
-    """One id, as the set of ids that a filter takes."""
+    """One id in the request. The view gets a set of this one id, because filters take sets.
+
+    attribute: the name of the filter's field.
+    """
 
     def __init__(self, attribute: str, description: str) -> None:
         messages = {**MESSAGES, "invalid": "must be text"}

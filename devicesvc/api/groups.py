@@ -1,4 +1,4 @@
-"""/v1/groups: the groups, in the manner of the devices."""
+"""/v1/groups: the same calls for groups as devices.py has for devices."""
 
 from operator import attrgetter
 from typing import Any
@@ -24,20 +24,20 @@ class Groups(MethodView):
     def get(self, where: GroupFilter, page_request: PageRequest) -> Response:
         """Find groups
 
-        Without arguments: all groups, at most 1000 in an answer. Each argument narrows the list; where nothing fits it
-        is empty. The arguments may also come as a JSON object in the request body.
+        Without arguments, all groups fit. A group must fit all arguments that are given; if none fits, the list is
+        empty. An answer has at most 1000 groups. The arguments may also be a JSON object in the request body.
         """
         return groups.find(where, page_request)
 
     @blp.operation("add_groups", 400, 409, 413, 415, 422)
     @blp.arguments(schemas.NewGroupSchema(), example=examples.ADD_GROUP)
     @blp.response(
-        201, schemas.NewIdAnswerSchema(), description="Its id.", example=examples.ADDED_GROUP_ID, headers=LOCATION
+        201, schemas.NewIdAnswerSchema(), description="The new id.", example=examples.ADDED_GROUP_ID, headers=LOCATION
     )
     def post(self, data: dict[str, Any]) -> Response:
         """Add a group
 
-        The service makes the id: ten random digits. A name that another group has is refused with 409, which names that
+        The service makes the id: ten random digits. If another group has the name, the answer is 409 and names that
         group. The header Location is the path of the new group.
         """
         return groups.create(data)
@@ -48,7 +48,7 @@ class Groups(MethodView):
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a group
 
-        Only what is given changes.
+        Only the fields that are given change.
         """
         return groups.update(changes.pop("id"), changes)
 
@@ -60,8 +60,8 @@ class Groups(MethodView):
     def delete(self, ids: list[str]) -> Response:
         """Delete groups
 
-        Answers with the ids really deleted; an unknown id is no error. Their memberships go with them, the devices
-        stay. The ids may also come as a JSON object in the request body.
+        Answers with the ids really deleted; an unknown id is not an error. The memberships of the groups are deleted
+        too, but no device is. The ids may also be a JSON object in the request body.
         """
         return groups.remove(ids)
 
@@ -69,12 +69,14 @@ class Groups(MethodView):
 @blp.route("/<item:id>", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupItem(MethodView):
     @blp.operation("get_group", 404, conditional=True)
-    @blp.response(200, schemas.GroupAnswerSchema(), description="It.", example=examples.FOUND_GROUP, headers=ETAG)
-    @blp.alt_response(304, description="It is still the version that If-None-Match names.")
+    @blp.response(
+        200, schemas.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
+    )
+    @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
     def get(self, id: str) -> Response:
         """Get one group
 
-        The header ETag names this version of the group: send it back in If-Match to change this version and no other.
+        The header ETag names this version of the group. Send it in If-Match to change only this version.
         """
         return groups.get_one(id)
 
@@ -87,19 +89,20 @@ class GroupItem(MethodView):
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add or replace a group
 
-        The id is yours to choose. Sent twice, the same call leaves one group: a retry is safe. Its members stay.
+        You choose the id. If the same call is sent twice, there is one group: it is safe to try again. A group that is
+        replaced keeps its devices.
         """
         return groups.put_one(id, data)
 
     @blp.operation("patch_group", 400, 404, 409, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.GroupPatchSchema(), example=examples.PATCH_GROUP)
     @blp.response(
-        200, schemas.GroupAnswerSchema(), description="It, whole.", example=examples.CHANGED_GROUP, headers=ETAG
+        200, schemas.GroupAnswerSchema(), description="The whole group.", example=examples.CHANGED_GROUP, headers=ETAG
     )
     def patch(self, changes: dict[str, Any], id: str) -> Response:
         """Change one group
 
-        A JSON Merge Patch (RFC 7396): only what is given changes; null removes the description.
+        The body is a JSON Merge Patch (RFC 7396): only the fields that are given change. null removes the description.
         """
         return groups.patch_one(id, changes)
 
@@ -108,6 +111,6 @@ class GroupItem(MethodView):
     def delete(self, id: str) -> Response:
         """Delete one group
 
-        Its memberships go with it, the devices stay.
+        Its memberships are deleted too, but no device is.
         """
         return groups.remove_one(id)

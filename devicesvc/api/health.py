@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: for whoever keeps the service running."""
+"""/healthz, /readyz and /metrics: for those who operate the service."""
 
 from http import HTTPStatus
 
@@ -27,7 +27,7 @@ class Alive(MethodView):
     def get(self) -> Response:
         """Is the process alive
 
-        Asks nothing of the store: restart the service where this does not answer.
+        Does not use the store. Restart the service if this does not answer.
         """
         return ok("alive")
 
@@ -40,7 +40,7 @@ class Ready(MethodView):
     def get(self) -> Response:
         """Can the service read and write
 
-        The store proves that it can write; send no requests here while this answers 503.
+        Tests that the store can read and write. Send no requests to this service while this answers 503.
         """
         store().ping()
         return ok("ready")
@@ -54,7 +54,7 @@ class MetricsPage(MethodView):
     def get(self) -> Response:
         """How is the service doing
 
-        In the text format of Prometheus, of all workers together: requests, commits of the store, its size, refused
-        writes, reloads. Where tokens are configured, it needs one.
+        Answers in the text format of Prometheus, for all workers together: requests, commits of the store, its size,
+        refused changes, reloads. If tokens are configured, this call needs one.
         """
         return Response(metrics().page(), content_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""What the calls on devices and on groups share: lists in pages, and one item under preconditions."""
+"""What the calls on devices and on groups share: lists in pages, and one item with preconditions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,16 +16,17 @@ from devicesvc.model import Device, DeviceFilter, Group, GroupFilter
 
 
 class ItemConverter(BaseConverter):
-    """An id in a path. `batch` and `import` are not ids, but paths of their own."""
+    """An id in a path: any text without a slash, but not `batch` or `import`, which have paths of their own."""
 
     regex = "(?!(?:batch|import)$)[^/]+"
-    part_isolating = True  # it has no slash: else a slash at the end would not be ignored
+    part_isolating = True  # the id has no slash; without this, a slash at the end would not be ignored
 
 
 class Items:
     """The calls on a table of the store.
 
-    item: the class of its items; noun: what they are called. table: gets the table from a store or from a transaction.
+    item: the class of its items. table: returns the table of a store or of a transaction. noun: what an item is called.
+    Each method returns an answer, and raises StoreUnavailable.
     """
 
     def __init__(self, item: type[Device | Group], table: Callable[[Any], Writer[Any, Any]]) -> None:
@@ -34,7 +35,7 @@ class Items:
         self.noun = noun(item)
 
     def find(self, where: DeviceFilter | GroupFilter, page_request: PageRequest) -> Response:
-        """Answer with a page of the items that fit."""
+        """Answer with a page of the items that fit, at most MAX_LIMIT."""
         page = self.table(store()).page(where, replace(page_request, limit=page_request.limit or MAX_LIMIT))
         members: dict[str, Any] = {"data": page.items, "next": encode_cursor(page.next, page_request)}
         if page_request.count:
@@ -42,21 +43,21 @@ class Items:
         return ok(f"{self.noun}s found: {len(page.items)}", **members)
 
     def create(self, data: Mapping[str, Any]) -> Response:
-        """Add an item under a new id."""
+        """Add an item under a new id, and answer with the id. Raises Invalid, Conflict."""
         id = store().write(lambda tx: self.table(tx).create(data)).id
         return ok(f"{self.noun} added", status=201, headers={"Location": self._path(id)}, data=id)
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Response:
-        """Change some fields of an item."""
+        """Change some fields of an item, and answer with the whole. Raises NotFound, Invalid, Conflict."""
         return ok(f"{self.noun} changed", data=store().write(lambda tx: self.table(tx).update(id, changes)))
 
     def remove(self, ids: list[str]) -> Response:
-        """Delete items; unknown ids are no error."""
+        """Delete items, and answer with the ids really deleted. Unknown ids are not an error."""
         removed = store().write(lambda tx: self.table(tx).remove(ids))
         return ok(f"{self.noun}s deleted: {len(removed)}", ids=removed)
 
     def get_one(self, id: str) -> Response:
-        """Answer with an item, or with 304 if the client has it."""
+        """Answer with an item, or with 304 if If-None-Match names its version. Raises NotFound, and 412."""
         item, preconditions = self.table(store()).get(id), Preconditions()
         preconditions.check_match(item)
         if preconditions.is_not_modified(item):
@@ -64,7 +65,7 @@ class Items:
         return ok(f"{self.noun} found", headers=_headers(item), data=item)
 
     def put_one(self, id: str, data: Mapping[str, Any]) -> Response:
-        """Put an item under this id, whether or not one has it."""
+        """Add an item under this id (201), or replace the item that has it (200). Raises Invalid, Conflict, and 412."""
         item, preconditions = self._item.build({**_without_id(id, data), "id": id}), Preconditions()
 
         def change(tx: Any) -> Any:
@@ -77,7 +78,7 @@ class Items:
         return ok(f"{self.noun} replaced", headers=_headers(item), data=item)
 
     def patch_one(self, id: str, changes: Mapping[str, Any]) -> Response:
-        """Change some fields of an item."""
+        """Change some fields of an item, and answer with the whole. Raises NotFound, Invalid, Conflict, and 412."""
         changes, preconditions = _without_id(id, changes), Preconditions()
 
         def change(tx: Any) -> Any:
@@ -88,7 +89,7 @@ class Items:
         return ok(f"{self.noun} changed", headers=_headers(item), data=item)
 
     def remove_one(self, id: str) -> Response:
-        """Delete an item that must be there."""
+        """Delete an item. Raises NotFound, and 412."""
         preconditions = Preconditions()
 
         def change(tx: Any) -> Any:

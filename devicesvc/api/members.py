@@ -1,4 +1,4 @@
-"""Memberships from one end: an owner there, and the members that it has at the other end."""
+"""Memberships from one end: an owner and its members, such as a group and its devices."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,8 +16,9 @@ from devicesvc.model import Membership
 class Members:
     """The calls on the members of an owner.
 
-    owners, members: the two ends. For the devices of a group, the group is the owner; for the groups of a device, the
-    device is. owner, member: what these are called.
+    In the devices of a group, the group is the owner; in the groups of a device, the device is.
+    owners, members: the calls on the two kinds of items. owner, member: what these items are called.
+    Each method returns an answer. It raises StoreUnavailable, and NotFound if the owner does not exist.
     """
 
     def __init__(self, owners: Items, members: Items) -> None:
@@ -34,12 +35,13 @@ class Members:
         return self._members.find(replace(where, **{owners: getattr(where, owners) | {owner}}), page_request)
 
     def add(self, owner: str, ids: list[str]) -> Response:
-        """Add members; answer with the ids of those that are new."""
+        """Add members, and answer with the ids of the new ones. Raises Invalid if an id does not exist."""
         new = store().write(lambda tx: tx.memberships.add(self._memberships(tx, owner, ids)))
         return ok(f"memberships added: {len(new)}", ids=self._ids(new))
 
     def replace(self, owner: str, ids: list[str]) -> Response:
-        """Have these members and no others; answer with the ids of those that were added or removed."""
+        """Make these the only members, and answer with the ids that were added or removed. Raises Invalid if an id does
+        not exist."""
 
         def change(tx: Transaction) -> tuple[Collection[Membership], Collection[Membership]]:
             after = self._memberships(tx, owner, ids)
@@ -51,31 +53,31 @@ class Members:
         return ok(f"memberships added: {len(new)}, removed: {len(removed)}", ids=self._ids([*new, *removed]))
 
     def remove(self, owner: str, ids: list[str]) -> Response:
-        """Remove members; answer with the ids of those that were members."""
+        """Remove members, and answer with the ids really removed. Raises Invalid if an id does not exist."""
         removed = store().write(lambda tx: tx.memberships.remove(self._memberships(tx, owner, ids)))
         return ok(f"memberships removed: {len(removed)}", ids=self._ids(removed))
 
     def get_one(self, owner: str, member: str) -> Response:
-        """Answer with the member, if it is one."""
+        """Answer with the member. Raises NotFound if it is not a member."""
         item, membership = self._members.table(store()).get(member), self._membership(store(), owner, member)
         if not store().memberships.has(membership):
             raise self._not_a_member(owner, member)
         return ok("membership found", data=item)
 
     def add_one(self, owner: str, member: str) -> Response:
-        """Add a member, if it is not one yet."""
+        """Add a member (201); if it is one already, nothing changes (200). Raises NotFound if it does not exist."""
         new = store().write(lambda tx: tx.memberships.add([self._membership(tx, owner, member)]))
         return ok(f"memberships added: {len(new)}", status=201 if new else 200, ids=self._ids(new))
 
     def remove_one(self, owner: str, member: str) -> Response:
-        """Remove what must be a member."""
+        """Remove a member. Raises NotFound if it is not a member."""
         removed = store().write(lambda tx: tx.memberships.remove([self._membership(tx, owner, member)]))
         if not removed:
             raise self._not_a_member(owner, member)
         return ok("memberships removed: 1", ids=self._ids(removed))
 
     def _memberships(self, tx: Any, owner: str, ids: list[str]) -> list[Membership]:
-        """Raises NotFound for the owner, Invalid with the place of each member that does not exist."""
+        """Raises NotFound if the owner does not exist, and Invalid with the place of each member that does not."""
         self._owners.table(tx).get(owner)
         places = {id: f"ids.{number}" for number, id in reversed(list(enumerate(ids)))}
         rule = f"must be the id of a {self.member}; there is none with the id"
@@ -95,4 +97,4 @@ class Members:
         return [getattr(each, self._member_id) for each in memberships]
 
     def _not_a_member(self, owner: str, member: str) -> NotFound:
-        return NotFound(f"No membership joins the {self.member} {member!r} and the {self.owner} {owner!r}.")
+        return NotFound(f"There is no membership of the {self.member} {member!r} and the {self.owner} {owner!r}.")

@@ -1,7 +1,7 @@
 """/v1/groups/{id}/devices and /v1/devices/{id}/groups: what device is in what group, from both ends.
 
-The calls are the same from both ends, so each is written once, about the members of an owner: the devices of a group,
-and the groups of a device.
+The calls are the same from both ends, so each is written once, for an owner and its members: a group and its devices,
+or a device and its groups.
 """
 
 from collections.abc import Callable
@@ -33,13 +33,13 @@ def add_views(
 ) -> None:
     """Add the calls on the members of an owner to the blueprint.
 
-    found, found_one, ids: examples of a list, of one member, and of the ids of members. into: the word in the name of
-    the call that adds one.
+    found, found_one: examples of the answers with a list and with one member. ids: examples of member ids. into: the
+    word in the operationId of the call that adds one member.
     """
     owner, member, schema = members.owner, members.member, schemas.OF[members.member]
 
-    def words(view: View) -> View:
-        """Put the two words into the docstring of a view, which is its documentation."""
+    def named(view: View) -> View:
+        """Put the names of owner and member into the docstring of a view, which is its documentation."""
         view.__doc__ = str(view.__doc__).format(owner=owner, member=member)
         return view
 
@@ -48,7 +48,7 @@ def add_views(
         @blp.operation(f"get_{member}s_of_{owner}", 400, 404, 413, 422)
         @blp.arguments(schema.query, location="query", as_kwargs=True)
         @blp.response(200, schema.page, description=f"The {member}s that fit.", example=found)
-        @words
+        @named
         def get(self, id: str, where: DeviceFilter | GroupFilter, page_request: PageRequest) -> Response:
             """Find the {member}s of a {owner}
 
@@ -58,38 +58,49 @@ def add_views(
 
         @blp.operation(f"add_{member}s_to_{owner}", 400, 404, 413, 415, 422)
         @blp.arguments(schema.ids, example={"ids": ids})
-        @blp.response(200, schemas.IdsAnswerSchema(), description="The new ones.", example=examples.joined(*ids))
-        @words
+        @blp.response(
+            200, schemas.IdsAnswerSchema(), description="The ids that were added.", example=examples.members_added(*ids)
+        )
+        @named
         def post(self, data: dict[str, list[str]], id: str) -> Response:
             """Add {member}s to a {owner}
 
-            Answers with the ids of those that are new. An unknown {member} is refused, and then nothing is changed.
+            Answers with the ids that were added. If a {member} does not exist, the answer is 422 and nothing is
+            changed.
             """
             return members.add(id, data["ids"])
 
         @blp.operation(f"set_{member}s_of_{owner}", 400, 404, 413, 415, 422)
         @blp.arguments(schema.ids, example={"ids": ids})
         @blp.response(
-            200, schemas.IdsAnswerSchema(), description="Those added or removed.", example=examples.replaced(*ids)
+            200,
+            schemas.IdsAnswerSchema(),
+            description="The ids that were added or removed.",
+            example=examples.members_replaced(*ids),
         )
-        @words
+        @named
         def put(self, data: dict[str, list[str]], id: str) -> Response:
             """Set the {member}s of a {owner}
 
-            Then it has these and no others. Answers with the ids of those that were added or removed. An unknown
-            {member} is refused, and then nothing is changed.
+            Afterwards the {owner} has these {member}s and no others. Answers with the ids that were added or removed.
+            If a {member} does not exist, the answer is 422 and nothing is changed.
             """
             return members.replace(id, data["ids"])
 
         @blp.operation(f"remove_{member}s_from_{owner}", 400, 404, 413, 422)
         @blp.arguments(schema.ids_query, location="query", as_kwargs=True)
-        @blp.response(200, schemas.IdsAnswerSchema(), description="Those removed.", example=examples.left(*ids[-2:]))
-        @words
+        @blp.response(
+            200,
+            schemas.IdsAnswerSchema(),
+            description="The ids that were removed.",
+            example=examples.members_removed(*ids[-2:]),
+        )
+        @named
         def delete(self, id: str, ids: list[str]) -> Response:
             """Remove {member}s from a {owner}
 
-            Answers with the ids of those that were removed. An unknown {member} is refused, and then nothing is
-            changed. The ids may also come as a JSON object in the request body.
+            Answers with the ids that were removed. If a {member} does not exist, the answer is 422 and nothing is
+            changed. The ids may also be a JSON object in the request body.
             """
             return members.remove(id, ids)
 
@@ -100,8 +111,8 @@ def add_views(
     )
     class OneMember(MethodView):
         @blp.operation(f"get_{member}_of_{owner}", 404)
-        @blp.response(200, schema.answer, description="It is one.", example=found_one)
-        @words
+        @blp.response(200, schema.answer, description=f"The {member}.", example=found_one)
+        @named
         def get(self, **ids: str) -> Response:
             """Get one {member} of a {owner}
 
@@ -110,21 +121,26 @@ def add_views(
             return members.get_one(*ids.values())
 
         @blp.operation(f"put_{member}_{into}_{owner}", 404)
-        @blp.response(200, schemas.IdsAnswerSchema(), description="It was one already.", example=examples.joined())
-        @blp.alt_response(
-            201, schema=schemas.IdsAnswerSchema(), description="Added.", example=examples.joined(ids[0], status=201)
+        @blp.response(
+            200, schemas.IdsAnswerSchema(), description="It was a member already.", example=examples.members_added()
         )
-        @words
+        @blp.alt_response(
+            201,
+            schema=schemas.IdsAnswerSchema(),
+            description="Added.",
+            example=examples.members_added(ids[0], status=201),
+        )
+        @named
         def put(self, **ids: str) -> Response:
             """Add one {member} to a {owner}
 
-            Sent twice, the same call changes nothing the second time.
+            If the same call is sent twice, the second one changes nothing.
             """
             return members.add_one(*ids.values())
 
         @blp.operation(f"remove_{member}_from_{owner}", 404)
-        @blp.response(200, schemas.IdsAnswerSchema(), description="Removed.", example=examples.left(ids[0]))
-        @words
+        @blp.response(200, schemas.IdsAnswerSchema(), description="Removed.", example=examples.members_removed(ids[0]))
+        @named
         def delete(self, **ids: str) -> Response:
             """Remove one {member} from a {owner}"""
             return members.remove_one(*ids.values())

@@ -1,4 +1,4 @@
-"""Cursors as clients get them: text that they send back to have the next page, and need not understand."""
+"""Cursors as text: clients get it as `next`, and send it back to get the next page. It has no meaning for them."""
 
 import base64
 from collections.abc import Container
@@ -13,7 +13,7 @@ MAX_LIMIT = 1000  # items in an answer
 
 
 def encode_cursor(cursor: Cursor | None, request: PageRequest) -> str | None:
-    """The text of a cursor in a list that is sorted as the request says; None if there is no cursor."""
+    """The text of a cursor: it also names the sort order of the request. None if there is no cursor."""
     if cursor is None:
         return None
     sort = f"-{request.sort}" if request.descending else request.sort
@@ -23,11 +23,11 @@ def encode_cursor(cursor: Cursor | None, request: PageRequest) -> str | None:
 def page_request(
     sorts: Container[str], *, sort: str | None, limit: int | None, cursor: str | None, total: bool
 ) -> PageRequest:
-    """The page that the arguments of a call ask for. sorts: what the list may be sorted by. Raises Invalid if the
-    cursor is not from an answer of such a list, or its list was sorted in another way."""
+    """The page request that the arguments of a call make. sorts: the fields that the list may be sorted by. limit:
+    items. Raises Invalid if the cursor is not the `next` of an answer, or was made for another sort order."""
     of, after = _decode_cursor(cursor, sorts) if cursor is not None else (sort or "id", None)
     if sort not in (None, of):
-        raise Invalid({"cursor": f"must be of a list that is sorted alike; this one is of sort={of}"})
+        raise Invalid({"cursor": f"must be from a list with the same sort; this cursor is from a list with sort={of}"})
     return PageRequest(of.removeprefix("-"), of.startswith("-"), after, limit, total)
 
 

@@ -1,4 +1,4 @@
-"""ETags, and the conditions that a request may set with them (RFC 9110, section 13)."""
+"""ETags, and the preconditions of a request: If-Match and If-None-Match (RFC 9110, section 13)."""
 
 import hashlib
 
@@ -8,38 +8,39 @@ from werkzeug.exceptions import PreconditionFailed
 
 from devicesvc.model import Device, Group
 
-_LENGTH = 32  # hex digits: 128 bits, so that two versions never share one
+_LENGTH = 32  # hex digits: with 128 bits, two versions do not get the same ETag by chance
 
 
 def etag(item: Device | Group) -> str:
-    """A hash of the canonical JSON of an item."""
+    """The ETag of an item, without quotes: 32 hex digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(orjson.dumps(item, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_LENGTH]
 
 
 class Preconditions:
-    """What a request demands of an item as it is now. Made from the request; an op, in another thread, checks it."""
+    """The preconditions of the current request. They are read when this is made, because a change checks them in
+    another thread, which does not have the request."""
 
     def __init__(self) -> None:
         self._match = request.if_match if "If-Match" in request.headers else None
         self._none_match = request.if_none_match
 
     def check(self, item: Device | Group | None) -> None:
-        """Judge a change of the item (None: there is none yet). Raises 412."""
+        """Check both headers for a change of this item; None means that it does not exist yet. Raises 412."""
         self.check_match(item)
         if self.is_not_modified(item):
-            raise PreconditionFailed("If-None-Match: it is there already, in a version that is named.")
+            raise PreconditionFailed("If-None-Match: the item exists, in a version that this header names.")
 
     def check_match(self, item: Device | Group | None) -> None:
-        """Judge If-Match alone. Raises 412."""
+        """Check If-Match only. Raises 412."""
         if self._match is None:
             return
         if item is None:
             raise PreconditionFailed("If-Match: there is no such item.")
         if not self._match.contains(etag(item)):
             raise PreconditionFailed(
-                "If-Match: it is another version now. Get it again, and repeat the change on that."
+                "If-Match: the item has another version now. Get it again, and repeat the change on that version."
             )
 
     def is_not_modified(self, item: Device | Group | None) -> bool:
-        """Whether the client that reads has the item as it is now, by If-None-Match."""
+        """Whether If-None-Match names the version that the item has now."""
         return item is not None and self._none_match.contains_weak(etag(item))

@@ -1,4 +1,4 @@
-"""How requests are read: strictly, within a limit, and for GET and DELETE from the query or from a JSON body."""
+"""Reads the arguments of a request: from strict JSON of limited size or, for GET and DELETE, also from the query."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 MAX_BODY = 8 * 1024 * 1024  # bytes
-MAX_DEPTH = 32  # objects and lists inside one another
-MAX_DIGITS = 400  # of a number: Python refuses thousands, and every double has fewer
+MAX_DEPTH = 32  # levels of objects and lists inside one another
+MAX_DIGITS = 400  # of a whole number: Python refuses thousands, and no double needs more
 
 
 class Parser(FlaskParser):
-    """Reads the arguments of a view into its schema; what the schema does not know is refused, in the query too."""
+    """Reads the arguments of a view by its schema. An unknown argument is refused, in the query too."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -31,13 +31,14 @@ class Parser(FlaskParser):
     }
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the JSON body. Raises 415 where it is not declared as JSON."""
+        """Return the JSON body. Raises 415 if its Content-Type is not JSON, and as read_body and parse_json do."""
         if not req.is_json:
             raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
         return parse_json(read_body(req))
 
     def load_query_or_body(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the query, or the JSON body where there is one, whatever its Content-Type."""
+        """Return the JSON body if there is one, with any Content-Type; otherwise the query. Raises 400 if both are
+        given, and as read_body and parse_json do."""
         if body := read_body(req):
             if req.args:
                 raise BadRequest("Give the arguments in the query or in the body, not in both.")
@@ -45,7 +46,7 @@ class Parser(FlaskParser):
         return self.load_querystring(req, schema)
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the query. Raises 400 where a key is given twice that is no list."""
+        """Return the query. Raises 400 if a name is given twice that is not a list in the schema."""
         for name, values in req.args.lists():
             if len(values) > 1 and not isinstance(schema.fields.get(name), ma.fields.List):
                 raise BadRequest(f"The query gives {name!r} twice.")
@@ -53,14 +54,13 @@ class Parser(FlaskParser):
 
 
 def read_body(req: Request, limit: int = MAX_BODY) -> bytes:
-    """Return the whole body. Raises 413 over `limit` bytes, 400 where the client broke off or its chunks are malformed.
-
-    One byte more than the limit is asked for, because a chunked body does not say how long it is.
-    """
+    """Return the whole body. Raises 413 if it has more than `limit` bytes, and 400 if it is not complete or its chunks
+    are malformed."""
     if req.content_length is not None and req.content_length > limit:
         raise RequestEntityTooLarge(f"The body has {req.content_length} bytes, more than the limit of {limit}.")
     body = bytearray()
     try:
+        # One byte more than the limit, because a chunked body does not say how long it is.
         while len(body) <= limit and (part := req.stream.read(limit + 1 - len(body))):
             body += part
     except (OSError, ParseException) as error:
@@ -73,8 +73,11 @@ def read_body(req: Request, limit: int = MAX_BODY) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse JSON (RFC 8259) in UTF-8. Raises 400 for anything else, and for what parsers disagree on: a name given
-    twice, NaN and Infinity, lone surrogates, endless numbers, and what is nested deeper than MAX_DEPTH."""
+    """Parse JSON (RFC 8259) in UTF-8. Raises 400 for anything else.
+
+    Parsers disagree on some bodies, so these raise 400 too: a name given twice, NaN or Infinity, one surrogate without
+    the other, whole numbers of more than MAX_DIGITS digits, and more than MAX_DEPTH levels of objects and lists.
+    """
     try:
         text = body.decode()
         _check_depth(text)
@@ -83,7 +86,7 @@ def parse_json(body: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except UnicodeEncodeError:
-        raise BadRequest("The body is not proper JSON: it has half of a surrogate pair.") from None
+        raise BadRequest("The body is not proper JSON: it has one surrogate without the other.") from None
     except ValueError as error:
         raise BadRequest(f"The body is not proper JSON: {error}.") from error
 
@@ -93,7 +96,8 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def _check_depth(text: str) -> None:
-    """Count how deep objects and lists are nested before the parser, which nests a call for each, sees them."""
+    """Raise ValueError if objects and lists are nested deeper than MAX_DEPTH. This runs before the parser, which would
+    make a call inside a call for each level."""
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         if match[0] in "[{":
@@ -113,7 +117,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _short_int(digits: str) -> int:

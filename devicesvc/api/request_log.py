@@ -1,4 +1,4 @@
-"""Each request: its id, which the log and the answer have too, and what the metrics learn of it."""
+"""The id of each request, for the log and the answer, and the count of each request, for the metrics."""
 
 import re
 import secrets
@@ -12,33 +12,35 @@ from devicesvc.logs import request_id
 from devicesvc.metrics import Metrics
 
 HEADER = "X-Request-ID"
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")  # no space, bracket or quote: it goes into lines of the log
+_VALID_ID = re.compile(
+    r"[A-Za-z0-9._:/+=@-]{1,128}"
+)  # without space, bracket or quote, because it is put into lines of the log
 _CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # a variable in a rule of Flask: {id} in the documentation
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def init_app(app: Flask) -> None:
-    """Observe every request to the app, also those that are refused."""
+    """Give an id to every request to the app, and count it, also if it is refused."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_forget)
 
 
 def metrics() -> Metrics:
-    """The metrics of the running service."""
+    """The metrics of the current app."""
     return cast(Metrics, current_app.extensions["devicesvc.metrics"])
 
 
 def _begin() -> None:
-    """Take the id that the client gave the request, or make one."""
+    """Take the id from the header X-Request-ID, or make a new one if there is no valid id."""
     g.begin = perf_counter()
     given = request.headers.get(HEADER, "")
-    request_id.set(given if _SANE.fullmatch(given) else secrets.token_hex(8))
+    request_id.set(given if _VALID_ID.fullmatch(given) else secrets.token_hex(8))
 
 
 def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id.get()
-    # Each route and method is a time series of its own: so none that a client makes up.
+    # Each route and method makes a time series, so a path or a method that a client invents must not make one.
     route = _documented(request.url_rule.rule) if request.url_rule else "none"
     method = request.method if request.method in _METHODS else "other"
     metrics().answered(route, method, response.status_code, perf_counter() - g.begin)
@@ -47,7 +49,7 @@ def _end(response: Response) -> Response:
 
 @cache
 def _documented(rule: str) -> str:
-    """The path that a rule of Flask has in the documentation."""
+    """A rule of Flask as the documentation writes it: /v1/devices/{id}."""
     return _CONVERTED.sub(r"{\1}", rule)
 
 

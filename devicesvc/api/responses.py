@@ -1,4 +1,4 @@
-"""How views reach the store, and the shape of what they answer when all is well."""
+"""How views get the store, and the shape of an answer that is a success."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -10,11 +10,11 @@ from devicesvc.dao.base import Store
 
 
 def store() -> Store:
-    """The store of the running service."""
+    """The store of the current app."""
     return cast(Store, current_app.extensions["devicesvc.store"])
 
 
 def ok(message: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **members: object) -> Response:
-    """Answer {status, message, ...members} as JSON; a member may hold the dataclasses of model.py."""
+    """Answer with the JSON object {status, message, ...members}. A member may contain items of model.py."""
     body = orjson.dumps({"status": status, "message": message, **members}, option=orjson.OPT_APPEND_NEWLINE)
     return Response(body, status, headers, mimetype="application/json")

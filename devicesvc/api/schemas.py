@@ -1,4 +1,4 @@
-"""What comes in and what goes out, as JSON: the shapes are here, the fields in fields.py, their rules in model.py."""
+"""The shapes of the JSON in requests and answers. Their fields are in fields.py, the rules of these in model.py."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ MAX_COMPARED_NAME = 64  # characters; a longer name is not compared
 
 
 def path_id(of: type[Device | Group], example: str, name: str = "id") -> dict[str, Any]:
-    """The documentation of an id in a path. name: that of the parameter."""
+    """An id in a path, as a parameter of OpenAPI. of: the class of the item. name: the name of the parameter."""
     rule = of.RULES["id"]
     schema = {"type": "string", **limits(rule)}
     description = f"The id of the {of.__name__.lower()}: {rule.says}."
@@ -65,18 +65,20 @@ class Schema(ma.Schema):
 
 
 class AllRequired:
-    """An object that must have every field, but those in OPTIONAL."""
+    """An object that must have every field, except those in OPTIONAL."""
 
     OPTIONAL: frozenset[str] = frozenset()
 
     def on_bind_field(self, field_name: str, field: Any) -> None:
+        """Set whether a new field of the schema is required; marshmallow calls this."""
         field.required = field_name not in self.OPTIONAL
 
 
 class NewItem(AllRequired):
-    """An object that makes an item: a field for which the model has a default may be left out too."""
+    """An object that makes an item. A field that has a default in model.py may be left out too."""
 
     def on_bind_field(self, field_name: str, field: Any) -> None:
+        """As in AllRequired, but a field with a default is not required."""
         super().on_bind_field(field_name, field)
         field.required = field.required and not getattr(field, "has_default", False)
 
@@ -91,63 +93,69 @@ class PathId(Schema):
 
 
 class HardwarePatchSchema(Schema):
+    """The changes of a device's hardware."""
+
     model = RuleField(Hardware, "model")
     sn = RuleField(Hardware, "sn")
 
 
 class HardwareSchema(AllRequired, HardwarePatchSchema):
-    pass
+    """The hardware of a device."""
 
 
 class SoftwarePatchSchema(Schema):
+    """The changes of a device's software."""
+
     version = RuleField(Software, "version")
     last_update = RuleField(Software, "last_update")
 
     @ma.pre_load
     def _accept_alias(self, data: Any, **kwargs: Any) -> Any:
-        """Take "last update", as a table of the lab prints it, for last_update."""
+        """Accept the name "last update" for last_update, because a table of the lab prints it so."""
         if isinstance(data, dict) and "last update" in data and "last_update" not in data:
             return {"last_update" if name == "last update" else name: value for name, value in data.items()}
         return data
 
 
 class SoftwareSchema(AllRequired, SoftwarePatchSchema):
-    pass
+    """The software of a device."""
 
 
 class NicSchema(AllRequired, Schema):
+    """A network interface of a device."""
+
     type = RuleField(Nic, "type")
     mac = RuleField(Nic, "mac")
     ipv4 = RuleField(Nic, "ipv4")
 
 
 class DeviceFields(Schema):
-    """The fields of a device but its id, each of which may be left out."""
+    """The fields of a device without the id; each may be left out."""
 
     name = RuleField(Device, "name")
     type = RuleField(Device, "type")
-    hardware = nested(HardwarePatchSchema(), "The hardware; what is not given stays.")
-    software = nested(SoftwarePatchSchema(), "The software; what is not given stays.")
+    hardware = nested(HardwarePatchSchema(), "The hardware; fields that are not given keep their values.")
+    software = nested(SoftwarePatchSchema(), "The software; fields that are not given keep their values.")
     nic = list_of(
         fields.Nested(NicSchema(), error_messages=MESSAGES),
-        f"The network interfaces, at most {MAX_NICS}, in an order that is kept.",
+        f"The network interfaces, at most {MAX_NICS}, in the order to keep.",
         validate=ma.validate.Length(max=MAX_NICS, error=f"must be at most {MAX_NICS} network interfaces"),
     )
     status = RuleField(Device, "status")
 
 
 class DevicePatchSchema(DeviceFields, PathId):
-    """What changes in the device that the path names."""
+    """The changes of the device in the path."""
 
 
 class DeviceChangeSchema(DevicePatchSchema):
-    """The id of a device and what changes in it."""
+    """The id of a device, and its changes."""
 
     id = text("The id of the device to change.", required=True)
 
 
 class WholeDeviceFields(DeviceFields):
-    """The same, with all of the hardware and of the software."""
+    """The fields of a device, with all fields of its hardware and software."""
 
     hardware = nested(HardwareSchema(), "The hardware.")
     software = nested(SoftwareSchema(), "The software.")
@@ -173,7 +181,7 @@ class DeviceSchema(AllRequired, WholeDeviceFields, PathId):
 
 
 class GroupFields(Schema):
-    """The fields of a group but its id, each of which may be left out."""
+    """The fields of a group without the id; each may be left out."""
 
     name = RuleField(Group, "name")
     description = RuleField(Group, "description")
@@ -196,18 +204,18 @@ class GroupSchema(AllRequired, GroupFields, PathId):
 
 
 class GroupPatchSchema(GroupFields, PathId):
-    """What changes in the group that the path names."""
+    """The changes of the group in the path."""
 
     description = RuleField(Group, "description", allow_none=True)
 
     @ma.post_load
     def _remove(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """A description that is removed (null) is the empty one."""
+        """Replace null by the empty text: so a description is removed."""
         return {name: "" if value is None else value for name, value in data.items()}
 
 
 class GroupChangeSchema(GroupPatchSchema):
-    """The id of a group and what changes in it."""
+    """The id of a group, and its changes."""
 
     id = text("The id of the group to change.", required=True)
 
@@ -226,7 +234,9 @@ class DeviceIdsSchema(Schema):
 
 
 class DeviceIdsQuerySchema(Schema):
-    ids = _ids("devices", examples.IDS, minItems=1)  # a query has no way to say: none
+    """Devices, by their ids in a query."""
+
+    ids = _ids("devices", examples.IDS, minItems=1)  # a query cannot express an empty list
 
 
 class GroupIdsSchema(Schema):
@@ -236,26 +246,28 @@ class GroupIdsSchema(Schema):
 
 
 class GroupIdsQuerySchema(Schema):
+    """Groups, by their ids in a query."""
+
     ids = _ids("groups", examples.GROUP_IDS, minItems=1)
 
 
 class QuerySchema(Schema):
-    """What to look for, and which page of that to answer with, in which order."""
+    """A filter, and the page of the items that fit. filter: the class that the view gets as `where`."""
 
     filter: type[DeviceFilter | GroupFilter]
 
     limit = WholeNumber(
         strict=True,
         validate=ma.validate.Range(1, paging.MAX_LIMIT, error=f"must be from 1 to {paging.MAX_LIMIT}"),
-        metadata={"description": f"At most so many; {paging.MAX_LIMIT} if it is not given."},
+        metadata={"description": f"The most items in the answer; {paging.MAX_LIMIT} if it is not given."},
         error_messages={**MESSAGES, "invalid": f"must be a whole number from 1 to {paging.MAX_LIMIT}"},
     )
-    cursor = text("Go on after an earlier answer: its `next`.", format="cursor")
-    total = boolean("Whether to count all that fit; `false` is faster in a large registry.", load_default=True)
+    cursor = text("The `next` of an earlier answer, to get the page after it.", format="cursor")
+    total = boolean("Whether to count all items that fit; `false` is faster in a large registry.", load_default=True)
 
     @ma.post_load
     def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Part the arguments of the view."""
+        """Return the arguments of the view: the filter and the page request."""
         page = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
         try:
             return {"where": self.filter(**data), "page_request": paging.page_request(self.filter.SORTS, **page)}
@@ -266,20 +278,24 @@ class QuerySchema(Schema):
 def _sort(of: type[DeviceFilter | GroupFilter]) -> fields.String:
     choices = [sign + name for name in of.SORTS for sign in ("", "-")]
     return fields.String(
-        validate=ma.validate.OneOf(choices, error=f"must be a field, or - and a field: {', '.join(of.SORTS)}"),
-        metadata={"description": "The field to sort by, with - before it in descending order; equal ones by id."},
+        validate=ma.validate.OneOf(
+            choices, error=f"must be one of these fields, with or without - before it: {', '.join(of.SORTS)}"
+        ),
+        metadata={
+            "description": "The field to sort by; with - before it, in descending order. Equal items are sorted by id."
+        },
         error_messages={**MESSAGES, "invalid": "must be text"},
     )
 
 
 class DeviceQuerySchema(QuerySchema):
-    """What devices to look for."""
+    """Which devices to find."""
 
     filter = DeviceFilter
 
     id = text("Only the device with this id.", example=examples.ID)
     sn = text("Only devices with this serial number.")
-    model = text("Only devices with this in their hardware model, in upper or lower case.")
+    model = text("Only devices whose hardware model contains this text, in upper or lower case.")
     name = text("Only devices with this name.")
     type = text("Only devices of this type.")
     status = text("Only devices with this status.")
@@ -290,7 +306,7 @@ class DeviceQuerySchema(QuerySchema):
 
 
 class GroupQuerySchema(QuerySchema):
-    """What groups to look for."""
+    """Which groups to find."""
 
     filter = GroupFilter
 
@@ -304,83 +320,116 @@ class GroupQuerySchema(QuerySchema):
 
 
 class BatchSchema(Schema):
-    """Devices to create, to update and to delete, in this order, all or nothing; at most 1000 in all."""
+    """Devices to create, to update and to delete, in this order: at most 1000 together, and all or none."""
 
     create = list_of(CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES), "Devices without id.")
     update = list_of(
-        CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES), "Ids of devices, and what changes."
+        CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES), "Ids of devices, with their changes."
     )
     delete = list_of(
-        CollectErrorsText(error_messages=MESSAGES | {"invalid": "must be text"}), "Ids; unknown ones are no error."
+        CollectErrorsText(error_messages=MESSAGES | {"invalid": "must be text"}),
+        "Ids of devices; an unknown id is not an error.",
     )
 
     @ma.validates_schema
     def _limit(self, data: dict[str, list[Any]], **kwargs: Any) -> None:
         if (count := sum(map(len, data.values()))) > MAX_BATCH:
-            raise ma.ValidationError(f"must hold at most {MAX_BATCH} items, not {count}")
+            raise ma.ValidationError(f"must have at most {MAX_BATCH} items, not {count}")
 
 
 class ImportSchema(Schema):
-    dry_run = boolean("Whether only to say what would be done.", load_default=False)
+    """The arguments of an import."""
+
+    dry_run = boolean("Whether only to check the file, and to say what would be changed.", load_default=False)
 
 
 # Answers
 
 
 class AnswerSchema(AllRequired, Schema):
-    """What every success answers."""
+    """The members of every answer that is a success."""
 
     status = fields.Integer(metadata={"description": "The HTTP status code."})
-    message = fields.String(metadata={"description": "What was done, in words."})
+    message = fields.String(metadata={"description": "What was done, in one sentence."})
 
 
 class DeviceAnswerSchema(AnswerSchema):
+    """An answer with a device."""
+
     data = fields.Nested(DeviceSchema())
 
 
 class GroupAnswerSchema(AnswerSchema):
+    """An answer with a group."""
+
     data = fields.Nested(GroupSchema())
 
 
 class PageAnswerSchema(AnswerSchema):
+    """An answer with a page of a list."""
+
     OPTIONAL = frozenset({"total"})
-    total = fields.Integer(metadata={"description": "The number of all that fit; left out if total=false."})
-    next = fields.String(allow_none=True, metadata={"description": "The cursor of the next page; null on the last."})
+    total = fields.Integer(
+        metadata={"description": "The number of all items that fit, on all pages; left out if total=false."}
+    )
+    next = fields.String(
+        allow_none=True, metadata={"description": "The cursor of the next page; null on the last page."}
+    )
 
 
 class DevicesAnswerSchema(PageAnswerSchema):
+    """An answer with a page of devices."""
+
     data = fields.List(fields.Nested(DeviceSchema()), metadata={"description": "The devices, sorted."})
 
 
 class GroupsAnswerSchema(PageAnswerSchema):
+    """An answer with a page of groups."""
+
     data = fields.List(fields.Nested(GroupSchema()), metadata={"description": "The groups, sorted."})
 
 
 class NewIdAnswerSchema(AnswerSchema):
+    """An answer with the id of a new item."""
+
     data = fields.String(metadata={"description": "The new id."})
 
 
 class IdsAnswerSchema(AnswerSchema):
+    """An answer with the ids of the items that were changed."""
+
     ids = fields.List(fields.String(), metadata={"description": "The ids really changed."})
 
 
 class BatchIdsSchema(AllRequired, Schema):
+    """The ids of the devices in a batch."""
+
     create = fields.List(fields.String(), metadata={"description": "The new ids, in the order of the items."})
     update = fields.List(fields.String(), metadata={"description": "The ids, in the order of the items."})
     delete = fields.List(fields.String(), metadata={"description": "The ids really deleted."})
 
 
 class BatchAnswerSchema(AnswerSchema):
+    """The answer to a batch."""
+
     data = fields.Nested(BatchIdsSchema())
 
 
 class ImportedSchema(AllRequired, Schema):
-    added = fields.List(fields.String(), metadata={"description": "The ids that are new."})
-    changed = fields.List(fields.String(), metadata={"description": "The ids whose device was another."})
-    unchanged = fields.List(fields.String(), metadata={"description": "The ids whose device was the same."})
+    """The ids of the devices in an import, by what was done."""
+
+    added = fields.List(fields.String(), metadata={"description": "The ids of new devices."})
+    changed = fields.List(
+        fields.String(), metadata={"description": "The ids of devices that were replaced by other values."}
+    )
+    unchanged = fields.List(
+        fields.String(), metadata={"description": "The ids of devices that have these values already."}
+    )
 
 
 class ImportAnswerSchema(AnswerSchema):
+    """The answer to an import."""
+
     data = fields.Nested(ImportedSchema())
 
 
@@ -394,7 +443,7 @@ class ItemSchemas(NamedTuple):
     page: Schema
 
 
-OF = {
+OF = {  # by the noun of the item
     "device": ItemSchemas(
         DeviceQuerySchema(), DeviceIdsSchema(), DeviceIdsQuerySchema(), DeviceAnswerSchema(), DevicesAnswerSchema()
     ),

@@ -1,4 +1,4 @@
-"""Every customisation of flask-smorest, so that resources import our Blueprint and stay declarative."""
+"""Every customisation of flask-smorest. Resources use the Blueprint of this module, and stay declarative."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,34 +12,40 @@ from devicesvc.api.errors import REFUSALS, ProblemSchema, example
 from devicesvc.api.request_body import Parser
 
 INTRO = """\
-A registry of devices and groups. Every answer but CSV is JSON with the HTTP status in `status` and a sentence in
-`message`; when all is well `data` or `ids` come along, and where something is wrong `detail` and `errors` say what,
-where and what to do.
+A registry of devices and groups. Every answer is a JSON object, except for CSV and metrics: `status` is the HTTP status
+code, and `message` is a sentence. A success also has `data` or `ids`. A failure also has `detail` and `errors`, which
+say what is wrong, where, and what to do.
 
 GET and DELETE take their arguments in the query, as this page shows, or as a JSON object in the request body.
 
-Every answer has the header `X-Request-ID`: that of the request, or else a new one. The log of the service has it too.
+Every answer has the header `X-Request-ID`. Its value is the id that the request gave in this header, or a new id. The
+log of the service shows the same id.
 
-Lists come in pages: `total` counts all that fit, and where `next` is not null it is the `cursor` of the next page.
+Lists have pages. `total` is the number of all items that fit. If `next` is not null, send it as `cursor` to get the
+next page.
 
-The examples are about the sample devices, and a group `classroom`, to be added first: `PUT /v1/groups/classroom`.
+The examples use the sample devices and a group `classroom`. Add this group first: `PUT /v1/groups/classroom`.
 """
 
-ETAG = {"ETag": {"description": "The version of the item, to be sent back in If-Match.", "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "The version of the item, to send back in If-Match.", "schema": {"type": "string"}}}
 LOCATION = {"Location": {"description": "The path of the new item.", "schema": {"type": "string"}}}
 _CONDITIONS = [
     {"in": "header", "name": name, "description": description, "schema": {"type": "string"}}
     for name, description in (
-        ("If-Match", "Go on only where the item is one of these versions: ETags, or * for any."),
-        ("If-None-Match", "Go on only where the item is none of these versions; * for a new item only."),
+        ("If-Match", "Do this only if the item has one of these versions: ETags, or * for any version."),
+        (
+            "If-None-Match",
+            "Do this only if the item has none of these versions: ETags, or * if the item must not exist.",
+        ),
     )
 ]
 
 
 class _PathParameters(BasePlugin):
-    """Says the parameters of a path in each of its operations.
+    """Writes the parameters of a path into each of its operations.
 
-    Said once for the path, Swagger UI loses one that shares its name with an argument in the query, as `id` does.
+    If they are written once for the path, Swagger UI loses a parameter that has the same name as an argument in the
+    query, such as `id`.
     """
 
     def path_helper(self, path: Any = None, operations: Any = None, parameters: Any = None, **kwargs: Any) -> None:
@@ -49,7 +55,10 @@ class _PathParameters(BasePlugin):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document, at /openapi.json, with the problem of errors.py as the answer of every refusal."""
+    """Makes the OpenAPI document at /openapi.json. ProblemSchema of errors.py is the body of every refusal.
+
+    version: the version of the API that the document shows.
+    """
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its refusals
@@ -65,17 +74,17 @@ class Api(flask_smorest.Api):
         super().__init__(app, spec_kwargs={"extra_plugins": [_PathParameters()]})
         self.spec.components.security_scheme(
             "bearer",
-            {"type": "http", "scheme": "bearer", "description": "Only where the service has tokens configured."},
+            {"type": "http", "scheme": "bearer", "description": "Needed only if the service has tokens configured."},
         )
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to errors.py."""
+        """Do nothing: errors.py handles errors."""
 
     def _register_etag_headers(self) -> None:
-        """Show no header of flask-smorest's own ETags."""
+        """Do nothing: the ETags of flask-smorest are not used."""
 
     def _register_pagination_header(self) -> None:
-        """Nor of its own pages."""
+        """Do nothing: the pages of flask-smorest are not used."""
 
     def _register_responses(self) -> None:
         for status, description in REFUSALS.items():
@@ -85,20 +94,21 @@ class Api(flask_smorest.Api):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A resource."""
+    """The calls on a resource, with their documentation."""
 
     ARGUMENTS_PARSER = Parser()
 
     @staticmethod
     def takes(content_type: str, **body: Any) -> Any:
-        """Document the body of an operation that is no JSON."""
+        """Document a request body that is not JSON. body: `schema` and `example` of OpenAPI."""
         return flask_smorest.Blueprint.doc(requestBody={"required": True, "content": {content_type: body}})
 
     @staticmethod
     def operation(id: str, *refusals: int, conditional: bool = False) -> Any:
-        """Name an operation of /v1 and the statuses that it may refuse with, beyond those of every operation.
+        """Document an operation of /v1.
 
-        conditional: whether it heeds If-Match and If-None-Match.
+        id: the operationId. refusals: the status codes of its refusals; those of every operation are added.
+        conditional: whether it takes If-Match and If-None-Match.
         """
         if conditional:
             refusals = (*refusals, 412)

@@ -136,7 +136,7 @@ def test_422_names_the_field(client, end, method, body, field):
 class TestOne:
     def test_put_adds_it_and_a_second_put_changes_nothing(self, client, end):
         path = f"{end.path}/{end.members[0]}"
-        assert problem(client.get(path), 404)["detail"].startswith("No membership joins the ")
+        assert problem(client.get(path), 404)["detail"].startswith("There is no membership of the ")
         first = client.put(path)
         assert (first.status_code, first.json["status"], first.json["ids"]) == (201, 201, [end.members[0]])
         again = client.put(path)

@@ -134,9 +134,9 @@ def encoded(text):
         ({"limit": "1.0"}, "limit", "must be a whole number from 1 to 1000"),
         ({"limit": "１０"}, "limit", "must be a whole number from 1 to 1000"),
         ({"limit": "9" * 5000}, "limit", "must be"),
-        ({"sort": "colour"}, "sort", "must be a field, or - and a field: id, name"),
-        ({"sort": "--id"}, "sort", "must be a field"),
-        ({"sort": ""}, "sort", "must be a field"),
+        ({"sort": "colour"}, "sort", "must be one of these fields, with or without - before it: id, name"),
+        ({"sort": "--id"}, "sort", "must be one of these fields"),
+        ({"sort": ""}, "sort", "must be one of these fields"),
         ({"total": "1"}, "total", "must be true or false"),
         *(
             ({"cursor": cursor}, "cursor", "must be the `next` of an earlier answer")
