@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 @click.group()
 @click.version_option(package_name="devicesvc")
 def main() -> None:
-    """A registry of devices behind a REST API, its data in a CSV file that a person can read."""
+    """A registry of devices with a REST API. It keeps its data in a CSV file that a person can read."""
 
 
 @main.command(context_settings={"show_default": True})
@@ -38,15 +38,15 @@ def main() -> None:
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, or postgresql+psycopg://...
 
-    Without STORE: the environment's DEVICESVC_STORE, or ./device.csv. A file that is missing is made, with five sample
-    devices; an SQLite file of an older version is upgraded. Stop with Ctrl-C.
+    Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist, it is
+    made with five sample devices. An SQLite file of an older version is upgraded. Stop with Ctrl-C.
     """
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _check_free(host, port)
-    # Until gunicorn has its own: process 1 of a container, as this may be, ignores a signal that has no handler.
+    # Until gunicorn has its own handler: this may be process 1 of a container, which ignores signals without one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # In a process of its own, so that gunicorn's parent does not keep the memory that a large file takes.
+    # In a process of its own: otherwise gunicorn's parent keeps the memory that a large file takes.
     opening = multiprocessing.get_context("fork").Process(target=_open_in_child, args=[store], daemon=True)
     opening.start()
     opening.join()
@@ -58,7 +58,7 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
 @main.command()
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
 def check(store: str) -> None:
-    """Name every fault in STORE by line and column, and end with 1 if there is one. Nothing is changed."""
+    """Name every fault in STORE by line and column. Nothing is changed. The exit code is 1 if there is a fault."""
     with _one_sentence():
         url = parse(store)
         faults, where = url.check(), url.redacted
@@ -72,12 +72,12 @@ def check(store: str) -> None:
 @main.command()
 @click.argument("source")
 @click.argument("target")
-@click.option("--replace", is_flag=True, help="Put it in the place of a target that is there.")
+@click.option("--replace", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(
     "--skip-bad",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="REJECTED.CSV",
-    help="Leave out rows that break a rule, and write them to this file with the reason.",
+    help="Leave out rows that break a rule, and write them to this file with the reasons.",
 )
 @click.option("--dry-run", is_flag=True, help="Only check: nothing is written.")
 def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_run: bool) -> None:
@@ -85,36 +85,40 @@ def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_
 
     Each is the path of a CSV file, or the URL of a database: sqlite:///device.db or postgresql+psycopg://...
 
-    Every row is checked, and what was written is read back and compared. If a row breaks a rule, nothing is written and
-    the faults are named. SOURCE is never changed, and may be in use. TARGET is there as a whole or not at all.
+    Every row is checked. If a row breaks a rule, the faults are named and nothing is written. Everything that is
+    written is read again and compared. SOURCE is never changed, and may be in use. TARGET is written completely or not
+    at all.
     """
     try:
-        from devicesvc.transfer import progress  # not above: the service needs none of it
+        from devicesvc.transfer import progress  # not at the top: the service does not need it
 
         with _one_sentence():
             sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
     except KeyboardInterrupt:
-        click.echo("Interrupted before anything began.", err=True)
+        click.echo("Interrupted before anything was done.", err=True)
         sys.exit(130)
 
 
 @main.command()
 @click.argument("url")
-@click.option("--token", envvar="DEVICESVC_TOKEN", help="One that may write; DEVICESVC_TOKEN, where that is set.")
+@click.option(
+    "--token", envvar="DEVICESVC_TOKEN", help="A token that may write. Default: DEVICESVC_TOKEN in the environment."
+)
 def tour(url: str, token: str | None) -> None:
     """Make the calls of the lab, and some on groups, to the service at URL, such as http://localhost:8000.
 
-    Each is shown with its answer, which is checked: the last line says ok, or each difference is named and the exit
-    code is 1. At the end the registry holds what it held before, also after Ctrl-C.
+    Shows each call and its answer, and checks the answer. The last line begins with ok if all answers are right;
+    otherwise each difference is named and the exit code is 1. At the end the registry has the same content as before,
+    also after Ctrl-C.
     """
-    from devicesvc.tour import run  # not above: the service needs none of it
+    from devicesvc.tour import run  # not at the top: the service does not need it
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was changed is put back
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the changes are undone
     try:
         with _one_sentence():
             sys.exit(1 if run(url, token) else 0)
     except KeyboardInterrupt:
-        click.echo("Interrupted: what the tour changed it has put back, but for what is named above.", err=True)
+        click.echo("Interrupted: the tour has undone its changes, except for those named above.", err=True)
         sys.exit(130)
 
 
@@ -123,24 +127,24 @@ def db() -> None:
     """The tables of a database: STORE is sqlite:///device.db, sqlite:////an/absolute/path.db or
     postgresql+psycopg://user:password@host/name.
 
-    Without STORE: the environment's DEVICESVC_STORE.
+    Without STORE: the value of DEVICESVC_STORE in the environment.
     """
 
 
 @db.command("upgrade")
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
 def upgrade_db(store: str) -> None:
-    """Make the tables in STORE, or bring them up to date. For SQLite, serve does it by itself."""
+    """Make the tables in STORE, or upgrade them to the newest revision. For SQLite, serve does this itself."""
     with _one_sentence():
         click.echo(_upgrade(store))
 
 
 @db.command("downgrade")
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
-@click.option("--to", "revision", metavar="REVISION", required=True, help='Such as 0001, or "base": no tables.')
-@click.confirmation_option(prompt="What is in the tables and columns that go is lost. Go on?")
+@click.option("--to", "revision", metavar="REVISION", required=True, help='Such as 0001, or "base" for no tables.')
+@click.confirmation_option(prompt="Some tables or columns are removed, and their data is lost. Continue?")
 def downgrade_db(store: str, revision: str) -> None:
-    """Take the tables in STORE back to those of an earlier revision."""
+    """Change the tables in STORE to those of an earlier revision."""
     with _one_sentence():
         schema, where = _schema(store), parse(store).redacted
         undone = schema.downgrade(store, revision)
@@ -150,7 +154,7 @@ def downgrade_db(store: str, revision: str) -> None:
 @db.command("current")
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
 def current_db(store: str) -> None:
-    """Say at which revision the tables in STORE are. Nothing is changed."""
+    """Show the revision of the tables in STORE. Nothing is changed."""
     with _one_sentence():
         schema, where = _schema(store), parse(store).redacted
         current, head = schema.current(store), schema.head()
@@ -163,25 +167,27 @@ def current_db(store: str) -> None:
 
 @main.group()
 def token() -> None:
-    """Tokens, for a service that not everybody may call."""
+    """Tokens, for a service that only some may call."""
 
 
 @token.command("create")
 @click.argument("name")
-@click.option("--scope", type=click.Choice(tokens.SCOPES), required=True, help="write includes read.")
+@click.option(
+    "--scope", type=click.Choice(tokens.SCOPES), required=True, help="What the token may do; write includes read."
+)
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="DEVICESVC_TOKENS_FILE",
     required=True,
-    help="The tokens file; DEVICESVC_TOKENS_FILE, where that is set.",
+    help="The tokens file. Default: DEVICESVC_TOKENS_FILE in the environment.",
 )
 def create_token(name: str, scope: str, file: Path) -> None:
-    """Add a token called NAME to the tokens file, and print it: the file keeps only its hash."""
+    """Make a token called NAME, and print it. The tokens file gets only its hash."""
     with _one_sentence():
         secret = tokens.create(file, name, scope)
     click.echo(secret)
-    click.echo(f"Keep it: it is not shown again. Send it as  Authorization: Bearer {secret}", err=True)
+    click.echo(f"Keep this token: it is not shown again. Send it as  Authorization: Bearer {secret}", err=True)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -201,13 +207,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _open_in_child(store: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     _open_once(store)
 
 
 def _open_once(store: str) -> None:
-    """Make the store where it is missing, upgrade an SQLite file, and see that the store can be opened; else end the
-    process with one sentence."""
+    """Open the store once, so that a fault ends the command with one sentence before gunicorn starts. This makes a
+    store that does not exist, and upgrades an SQLite file."""
     try:
         url = parse(store)
         if url.kind.upgraded_at_start:
@@ -220,7 +226,7 @@ def _open_once(store: str) -> None:
 
 
 def _schema(store: str) -> Any:
-    """The module devicesvc.migrations. If the store has no tables, the command ends with one sentence."""
+    """The module devicesvc.migrations. If the store is a CSV file, end the command with one sentence."""
     schema = parse(store).schema()
     if not schema:
         click.echo(f"{store} is a CSV file, which has no tables and needs no upgrade.")
@@ -229,7 +235,7 @@ def _schema(store: str) -> Any:
 
 
 def _upgrade(store: str) -> str:
-    """Upgrade the database, and say what was done."""
+    """Upgrade the database, and return a sentence that says what was done."""
     schema, where = _schema(store), parse(store).redacted
     if applied := schema.upgrade(store):
         return f"Upgraded {where}: {', '.join(applied)}."
@@ -249,7 +255,7 @@ def _check_free(host: str, port: int) -> None:
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """End with the sentence of a refusal, not with a traceback."""
+    """Show a RegistryError as its sentence, not as a traceback."""
     try:
         yield
     except RegistryError as error:

@@ -1,4 +1,4 @@
-"""The log: lines for people or, with DEVICESVC_LOG_FORMAT=json, objects. What belongs to a request has its id."""
+"""The log: lines of text or, with DEVICESVC_LOG_FORMAT=json, JSON objects. A record of a request has its id."""
 
 import logging
 from contextvars import ContextVar
@@ -8,13 +8,14 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 
 FORMATS = ("text", "json")
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that this thread is at
+request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that this thread answers
 
 
 class RequestFilter(logging.Filter):
-    """Gives a record the id of its request: as `request_id`, and as `request` for a line."""
+    """Adds the id of the request to a record: as `request_id` for JSON, and in brackets as `request` for text."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and keep it."""
         if id := getattr(record, "request_id", "") or request_id.get():
             record.request_id = id
         record.request = f"[{id}] " if id else ""
@@ -22,9 +23,11 @@ class RequestFilter(logging.Filter):
 
 
 class AccessFilter(logging.Filter):
-    """Gives a record of gunicorn's access log its parts as fields. The request is over then; the answer has its id."""
+    """Adds the parts of a line of gunicorn's access log to its record, as fields. The id is that of the answer, because
+    the request has ended."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and keep it."""
         atoms: Any = record.args
         fields = {"request_id": "{x-request-id}o", "client": "h", "method": "m", "uri": "{raw_uri}e"}
         record.__dict__ |= {name: str(atoms[atom]) for name, atom in fields.items()}
@@ -33,9 +36,9 @@ class AccessFilter(logging.Filter):
 
 
 def config(format: str) -> dict[str, Any]:
-    """The configuration of all logging in a format, `text` or `json`, for logging.config.dictConfig.
+    """The configuration of all logs, for logging.config.dictConfig. format: `text` or `json`.
 
-    Raises ValueError for any other format, with a sentence.
+    Raises ValueError, with one sentence, for any other format.
     """
     if format not in FORMATS:
         raise ValueError(f"DEVICESVC_LOG_FORMAT is {format!r}: it must be {' or '.join(FORMATS)}.")
@@ -63,7 +66,7 @@ def config(format: str) -> dict[str, Any]:
         },
         "root": {"level": "INFO", "handlers": ["stdout"]},
         "loggers": {
-            "alembic": {"level": "WARNING"},  # what it does, devicesvc.cli says in one line
+            "alembic": {"level": "WARNING"},  # devicesvc.cli logs one line about an upgrade itself
             "gunicorn.access": {"level": "INFO", "propagate": True, "filters": ["access"]},
             "gunicorn.error": {"level": "INFO", "propagate": True},
         },

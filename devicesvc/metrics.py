@@ -1,7 +1,8 @@
-"""What /metrics shows: how the service does, as Prometheus reads it.
+"""The metrics that /metrics shows, for Prometheus.
 
-gunicorn's workers are processes: each writes its counts to files of its own in the folder PROMETHEUS_MULTIPROC_DIR, and
-whichever is asked adds up all. server.py makes that folder. Without it the counts are those of this process.
+gunicorn's workers are processes. Each writes its counts to its own files in the folder PROMETHEUS_MULTIPROC_DIR, and
+the worker that answers /metrics adds all counts. server.py makes the folder. Without it, the counts are of this process
+only.
 https://prometheus.github.io/client_python/multiprocess/
 """
 
@@ -21,10 +22,10 @@ OPS = (1, 2, 4, 8, 16, 32)  # a worker has 32 threads
 
 
 class Metrics(Observer):
-    """The metrics of a service and of its store."""
+    """The metrics of the service and of its store. It is the observer of the store. version: of the service."""
 
     def __init__(self, store: Store, version: str) -> None:
-        # prometheus_client looked for that folder when it was imported, before there was one.
+        # prometheus_client looked for the folder when it was imported, before the folder was made.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._own = CollectorRegistry()
@@ -64,9 +65,10 @@ class Metrics(Observer):
         )
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request to this route was answered, in so long."""
+        """Count a request that was answered. route: as the documentation writes it, or `none`. seconds: from the start
+        of the request to its answer."""
         key = route, method, status
-        series = self._series.get(key)  # looked up in prometheus_client, they would take longer than to be counted
+        series = self._series.get(key)  # kept here, because prometheus_client is slow to find them
         if not series:
             series = self._requests.labels(*key), self._request_seconds.labels(route, method)
             self._series[key] = series
@@ -74,17 +76,20 @@ class Metrics(Observer):
         series[1].observe(seconds)
 
     def committed(self, ops: int, seconds: float) -> None:
+        """Count a commit. ops: the changes in it."""
         self._commit_ops.observe(ops)
         self._commit_seconds.observe(seconds)
 
     def refused(self) -> None:
+        """Count a change that could not be kept."""
         self._refused.inc()
 
     def reloaded(self) -> None:
+        """Count that files were read again."""
         self._reloads.inc()
 
     def page(self) -> bytes:
-        """All of them, in the text format of Prometheus."""
+        """Return all metrics in the text format of Prometheus."""
         counts = self._own
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             counts = CollectorRegistry()
@@ -93,7 +98,7 @@ class Metrics(Observer):
 
 
 class _OfStore(Collector):
-    """What is looked up when it is asked for, and is the same in every worker."""
+    """The metrics that are read from the store at each call of /metrics: every worker gets the same ones."""
 
     def __init__(self, store: Store, version: str) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""gunicorn's settings, under gunicorn's own names: `devicesvc serve` and gunicorn.conf.py both take them from here."""
+"""The settings and hooks of gunicorn, by gunicorn's names: `devicesvc serve` and gunicorn.conf.py use them."""
 
 import logging
 import os
@@ -20,14 +20,14 @@ from devicesvc.errors import RegistryError
 log = logging.getLogger(__name__)
 
 bind = ["0.0.0.0:8000"]
-workers = 1  # several are right on a CSV file too, but one is fastest: it never reads again what another wrote
+workers = 1  # more also work on a CSV file, but one is fastest: it does not read what another one wrote
 worker_class = "gthread"
 threads = 32
 timeout = 30  # seconds until a worker that hangs is replaced
-graceful_timeout = 8  # seconds to finish what is in flight on SIGTERM; `docker stop` waits 10
+graceful_timeout = 8  # seconds to finish requests after SIGTERM; `docker stop` waits 10
 keepalive = 5  # seconds
-limit_request_line = 8190  # bytes, as many as gunicorn can: room for many ids in a query
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a heartbeat should not wait for a disk
+limit_request_line = 8190  # bytes, the most that gunicorn takes: a query may have many ids
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a heartbeat must not wait for a disk
 control_socket_disable = True
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes %(M)s ms'
 try:
@@ -37,17 +37,17 @@ except ValueError as error:
 
 
 def on_starting(_server: Arbiter) -> None:
-    """Make the folder of the workers' metrics, before there is a worker: metrics.py says why."""
+    """Make the folder for the metrics of all workers (metrics.py), before the first worker starts."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="devicesvc-metrics-", dir=worker_tmp_dir)
 
 
 def on_exit(_server: Arbiter) -> None:
-    """Remove it again."""
+    """Remove the folder of the metrics."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def when_ready(server: Arbiter) -> None:
-    """Say where the service is, once it listens."""
+    """Log the addresses of the documentation when the service listens."""
     for host, port in (address[:2] for address in server.cfg.address):
         url = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
         logging.getLogger(__name__).info(
@@ -56,8 +56,11 @@ def when_ready(server: Arbiter) -> None:
 
 
 def load(config: Mapping[str, Any] | None = None) -> Flask:
-    """Make the service in a worker. Raises AppImportError, on which gunicorn prints the reason and stops with code 4;
-    any other exit it would answer with a new worker, for ever."""
+    """Return the service, in a worker. config: as for create_app.
+
+    Raises AppImportError if the store cannot be opened: then gunicorn prints the reason and stops with exit code 4.
+    After any other error gunicorn would start new workers again and again.
+    """
     try:
         return create_app(config)
     except RegistryError as error:

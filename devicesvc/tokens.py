@@ -1,8 +1,8 @@
-"""Who may call the API: a file of tokens, of which it holds only hashes.
+"""Who may call the API: a file with the hashes of tokens.
 
 Each line of the file is `<SHA-256 of the token, in hex> <read or write> <name>`; empty lines and lines that start with
-# are comments. A token is 32 random bytes, so that a plain hash is as good as a slow one: there is nothing to guess.
-The file is read again when it changes: delete a line, and its token no longer works.
+# are comments. A token is 32 random bytes. Nobody can guess these, so a fast hash is as safe as a slow one.
+The file is read again when it changes: if a line is deleted, its token no longer works.
 """
 
 import hashlib
@@ -22,41 +22,44 @@ _LINE = re.compile(rf"([0-9a-f]{{64}}) ({'|'.join(SCOPES)}) (\S{{1,64}})")
 
 @dataclass(frozen=True)
 class Token:
+    """One line of the file, without the hash. scope: one of SCOPES."""
+
     name: str
     scope: str
 
 
 class Tokens:
-    """The tokens of a file. Raises StoreUnavailable, now and at each look, where the file cannot be read or understood:
-    nobody is let in by a file that is in doubt."""
+    """The tokens of a file. If the file cannot be read or has a wrong line, this class and `find` raise
+    StoreUnavailable: then no token is valid."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, ...] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._tokens: Mapping[str, Token] = {}
-        self._look()
+        self._reload()
 
     def find(self, secret: str) -> Token | None:
-        """Return the token that was given out as `secret`, or None."""
-        self._look()
+        """Return the token with this secret, or None if there is none. Raises StoreUnavailable."""
+        self._reload()
         return self._tokens.get(_digest(secret))
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         try:
             stat = self._path.stat()
             stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if stamp != self._seen:
+            if stamp != self._stamp:
                 self._tokens = _parse(self._path.read_text("utf-8"))
-                self._seen = stamp
+                self._stamp = stamp
         except (OSError, ValueError) as error:
             raise StoreUnavailable(f"The tokens file {self._path} cannot be used: {error}.") from error
 
 
 def create(path: Path, name: str, scope: str) -> str:
-    """Add a token to the file, which is made (readable by its owner alone) where it is missing, and return the secret.
+    """Add a new token to the file, and return its secret. If the file does not exist, it is made; only its owner may
+    read it.
 
-    name: 1 to 64 characters without white space, not in the file yet. Raises Invalid, and
-    StoreUnavailable as Tokens does.
+    name: 1 to 64 characters without white space, not in the file yet. scope: one of SCOPES. Raises Invalid, and
+    StoreUnavailable if the file cannot be read or written, or has a wrong line.
     """
     try:
         text = path.read_text("utf-8") if path.exists() else ""

@@ -49,7 +49,7 @@ def test_a_downgrade_asks_first(db):
     db("upgrade", SQLITE)
     ended = db("downgrade", SQLITE, "--to", "base", input="n\n")
     assert ended.exit_code == 1
-    assert "is lost. Go on?" in ended.output
+    assert "is lost. Continue?" in ended.output
     assert migrations.current(SQLITE) == REVISIONS[-1]
 
 

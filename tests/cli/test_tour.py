@@ -20,7 +20,7 @@ from devicesvc.cli import main
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Group, Membership
 from devicesvc.sample import DEVICES
-from devicesvc.tour import DOOMED
+from devicesvc.tour import DELETED
 from tests.conftest import BIN, find_free_port
 
 
@@ -46,7 +46,7 @@ def content(store):
 def add_groups(store):
     """Put the doomed devices into groups."""
     groups = Group("a", "屋顶"), Group("b", '"B", really')
-    members = [Membership(id, group.id) for id in DOOMED for group in groups][1:]
+    members = [Membership(id, group.id) for id in DELETED for group in groups][1:]
     store.write(lambda tx: ([tx.groups.add(group) for group in groups], tx.memberships.add(members)))
 
 
@@ -197,7 +197,7 @@ def a_page(_request, response):
 
 def ids_that_were_not_there(request, response):
     if request.method == "DELETE" and "1234567890 " in request.get_data(as_text=True):
-        change(response, ids=[*DOOMED, "1234567890 "])
+        change(response, ids=[*DELETED, "1234567890 "])
 
 
 def no_place(_request, response):
@@ -238,7 +238,7 @@ def half_is_lost(request, response):
             "'ids' should be ['3635138853', '5394030919'], not ['3635138853', '5394030919', '123",
         ),
         (no_place, "what 'errors' names should be ['nic.0.mac'], not []."),
-        (items_without_members, "its items are not such as they should be"),
+        (items_without_members, "its items do not have the fields that they should have"),
         (body_of_get_is_dropped, "its ids should be ['5661391086'] or [], not ['4322159209', "),
         (filter_finds_too_many, "'data' should be [{'id': "),
         (half_is_lost, "'data' should be {'id': "),
@@ -267,16 +267,16 @@ def test_it_finds_a_change_that_is_forgotten(spoiled, registry):
 
 
 def test_a_device_that_came_after_it_looked_is_left_alone(spoiled, registry):
-    registry.write(lambda tx: tx.devices.remove([DOOMED[1]]))
+    registry.write(lambda tx: tx.devices.remove([DELETED[1]]))
 
     def come(request, response):
-        if request.path == f"/v1/devices/{DOOMED[1]}" and response.status_code == 404:
+        if request.path == f"/v1/devices/{DELETED[1]}" and response.status_code == 404:
             registry.write(lambda tx: tx.devices.put(DEVICES[3]))
 
-    assert DEVICES[3].id == DOOMED[1]
+    assert DEVICES[3].id == DELETED[1]
     with spoiled(come) as url:
         tour(url)
-    assert registry.devices.find(DOOMED[1]) == DEVICES[3]
+    assert registry.devices.find(DELETED[1]) == DEVICES[3]
 
 
 def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, registry, monkeypatch):
@@ -284,8 +284,8 @@ def test_it_puts_back_when_a_service_that_was_away_is_there_again(spoiled, regis
     before, away = content(registry), iter([True, True])
 
     def be_away(request, _response):
-        if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}" and next(away, False):
-            registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
+        if request.method == "PUT" and request.path == f"/v1/devices/{DELETED[0]}" and next(away, False):
+            registry.write(lambda tx: tx.devices.remove([DELETED[0]]))
             return Response("<p>", 502, mimetype="text/html")
         return None
 
@@ -299,18 +299,18 @@ def test_it_says_what_is_left_to_do_if_something_cannot_be_put_back(spoiled, reg
     monkeypatch.setattr("devicesvc.tour.PAUSES", ())
 
     def fail(request, _response):
-        if request.method == "PUT" and request.path == f"/v1/devices/{DOOMED[0]}":
-            registry.write(lambda tx: tx.devices.remove([DOOMED[0]]))
+        if request.method == "PUT" and request.path == f"/v1/devices/{DELETED[0]}":
+            registry.write(lambda tx: tx.devices.remove([DELETED[0]]))
             return Response("<p>", 502, mimetype="text/html")
         return None
 
     with spoiled(fail) as url:
         ended = tour(url)
     assert ended.exit_code == 1
-    (advice,) = (line for line in ended.stderr.splitlines() if f"requests.put('{url}/v1/devices/{DOOMED[0]}'" in line)
+    (advice,) = (line for line in ended.stderr.splitlines() if f"requests.put('{url}/v1/devices/{DELETED[0]}'" in line)
     assert "This is left to do: " in advice
     exec(advice.partition("This is left to do: ")[2].replace(url, "http://127.0.0.1:1"), {"requests": Recorder})
-    name, kept = Recorder.called["name"], next(device for device in DEVICES if device.id == DOOMED[0])
+    name, kept = Recorder.called["name"], next(device for device in DEVICES if device.id == DELETED[0])
     assert name == kept.name
 
 
