@@ -75,9 +75,9 @@ class Metrics(Observer):
         series[0].inc()
         series[1].observe(seconds)
 
-    def committed(self, ops: int, seconds: float) -> None:
-        """Count a commit. ops: the changes in it."""
-        self._commit_ops.observe(ops)
+    def committed(self, changes: int, seconds: float) -> None:
+        """Count a commit of so many changes."""
+        self._commit_ops.observe(changes)
         self._commit_seconds.observe(seconds)
 
     def refused(self) -> None:

@@ -9,7 +9,7 @@ from devicesvc.sample import DEVICES
 
 PLAIN = DEVICES[0]
 
-ADD: dict[str, Any] = examples.ADD  # what a client sends
+ADD = examples.ADD  # what a client sends
 
 NIC = Nic("eth", "00:00:00:00:00:01", "0.0.0.0")
 

@@ -1,4 +1,7 @@
-"""The REST API: resources over a store, their documentation, and one shape for every error."""
+"""The REST API: resources over a store, their documentation, and one shape for every error.
+
+It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens, and no store.
+"""
 
 from flask import Flask, Response
 

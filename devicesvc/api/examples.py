@@ -1,6 +1,7 @@
 """The examples in the documentation: requests that work on the sample devices, and their answers."""
 
 from dataclasses import asdict
+from typing import Any
 
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.sample import DEVICES
@@ -12,7 +13,7 @@ ID = DEVICE["id"]
 IDS = [DEVICES[2].id, DEVICES[3].id]
 NEW_ID = "9097363894"
 
-ADD = {
+ADD: dict[str, Any] = {
     "name": "test-name",
     "type": "controller",
     "hardware": {"model": "test-model", "sn": "test-sn"},

@@ -251,8 +251,8 @@ class GroupIdsQuerySchema(Schema):
     ids = _ids("groups", examples.GROUP_IDS, minItems=1)
 
 
-class QuerySchema(Schema):
-    """A filter, and the page of the items that fit. filter: the class that the view gets as `where`."""
+class PageSchema(Schema):
+    """Which page to answer with, after the fields of a filter. filter: the class that the view gets as `where`."""
 
     filter: type[DeviceFilter | GroupFilter]
 
@@ -288,10 +288,8 @@ def _sort(of: type[DeviceFilter | GroupFilter]) -> fields.String:
     )
 
 
-class DeviceQuerySchema(QuerySchema):
-    """Which devices to find."""
-
-    filter = DeviceFilter
+class DeviceFilterSchema(Schema):
+    """Which devices to find, in which order."""
 
     id = text("Only the device with this id.", example=examples.ID)
     sn = text("Only devices with this serial number.")
@@ -305,15 +303,25 @@ class DeviceQuerySchema(QuerySchema):
     sort = _sort(DeviceFilter)
 
 
-class GroupQuerySchema(QuerySchema):
-    """Which groups to find."""
+class DeviceQuerySchema(PageSchema, DeviceFilterSchema):
+    """Which page of which devices to find."""
 
-    filter = GroupFilter
+    filter = DeviceFilter
+
+
+class GroupFilterSchema(Schema):
+    """Which groups to find, in which order."""
 
     id = text("Only the group with this id.")
     name = text("Only the group with this name.")
     device_id = SetOfOneId("device_ids", "Only groups that the device with this id is in.")
     sort = _sort(GroupFilter)
+
+
+class GroupQuerySchema(PageSchema, GroupFilterSchema):
+    """Which page of which groups to find."""
+
+    filter = GroupFilter
 
 
 # The batch and the import
