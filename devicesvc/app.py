@@ -29,7 +29,7 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
     tokens = Tokens(Path(app.config["TOKENS_FILE"])) if app.config["TOKENS_FILE"] else None
     if not tokens:
         log.warning(
-            "No tokens are configured: whoever reaches this address may read and change everything."
+            "No tokens are configured: everybody who reaches this address may read and change everything."
             " devicesvc token create makes one."
         )
     store = store or open_store(app.config["STORE"], DEVICES)

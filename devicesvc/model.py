@@ -57,7 +57,7 @@ def _text(meaning: str, limit: int, example: str, *, least: int = 1, without: st
 
 def _id(meaning: str, example: str) -> Rule:
     return Rule(
-        meaning=f"{meaning}: the service makes ten random digits, whoever names it may choose another.",
+        meaning=f"{meaning}: the service makes ten random digits; a client that names the item may choose another id.",
         example=example,
         says="1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit, but not 'batch' or 'import'",
         pattern="(?!(batch|import)$)[A-Za-z0-9][A-Za-z0-9._-]*",

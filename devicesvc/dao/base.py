@@ -156,13 +156,13 @@ class Writer(Reader[Item, Filter]):
         """Add the item. Raises Conflict if its id, or the name of a group, is taken."""
         if not self.missing([item.id]):
             raise Conflict(f"There is a {noun(self.item)} with the id {item.id!r} already.")
-        self._store([item], [])
+        self._save([item], [])
 
     def replace(self, item: Item) -> None:
         """Put the item in the place of the one with its id, which keeps its memberships. Raises NotFound, and Conflict
         if another group has the name."""
         if self.get(item.id) != item:
-            self._store([], [item])
+            self._save([], [item])
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
@@ -180,7 +180,7 @@ class Writer(Reader[Item, Filter]):
         while not self.missing([id := str(10**9 + secrets.randbelow(9 * 10**9))]):
             pass
         item = self.item.build({"id": id, **data})
-        self._store([item], [])
+        self._save([item], [])
         return item
 
     def put(self, item: Item) -> bool:
@@ -193,7 +193,7 @@ class Writer(Reader[Item, Filter]):
         given = {item.id: item for item in items}
         old = self.find_many(given)
         new = [item for id, item in given.items() if id not in old]
-        self._store(new, [item for id, item in given.items() if id in old and old[id] != item])
+        self._save(new, [item for id, item in given.items() if id in old and old[id] != item])
         return [item.id for item in new]
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Item:
@@ -202,32 +202,34 @@ class Writer(Reader[Item, Filter]):
         old = self.get(id)
         item = old.merge(changes)
         if item != old:
-            self._store([], [item])
+            self._save([], [item])
         return item
 
-    def _store(self, new: Sequence[Item], changed: Sequence[Item]) -> None:
-        """Insert and update these items. Raises Conflict if the name of a group is taken."""
-        for insert_or_update, items in ((self._insert, new), (self._update, changed)):
-            if self.item is Group:  # one by one, so that each sees the names of those before it
-                for item in items:
-                    self._check_name(item)
-                    insert_or_update([item])
-            elif items:
-                insert_or_update(items)
+    def _save(self, new: Sequence[Item], changed: Sequence[Item]) -> None:
+        """Insert and update these items, and add them to the change set. Raises Conflict if the name of a group is
+        taken."""
+        if self.item is Group:  # one by one, so that each sees the names of those before it
+            for item in new:
+                self._check_name(item)
+                self._insert([item])
+            for item in changed:
+                self._check_name(item)
+                self._update([item])
+        else:
+            if new:
+                self._insert(new)
+            if changed:
+                self._update(changed)
         self.change_set.add(f"{noun(self.item)}s added", (item.id for item in new))
         self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in changed))
 
     def _check_name(self, item: Item) -> None:
-        for holder in self._named(item.name):
-            if holder != item.id:
+        for holder in self.list(self.filter(name=item.name)):
+            if holder.id != item.id:
                 raise Conflict(
-                    f"The name {item.name!r} is taken by the group with the id {holder!r}.",
-                    {"name": f"must be unique; the group with the id {holder!r} has it"},
+                    f"The name {item.name!r} is taken by the group with the id {holder.id!r}.",
+                    {"name": f"must be unique; the group with the id {holder.id!r} has it"},
                 )
-
-    def _named(self, name: str) -> Iterable[str]:
-        """The ids of the items with this name."""
-        return (item.id for item in self.list(self.filter(name=name)))
 
     @abstractmethod
     def _insert(self, items: Sequence[Item]) -> None:

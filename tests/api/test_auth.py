@@ -103,4 +103,4 @@ def test_the_service_does_not_start_with_a_file_that_is_not_there(store, tmp_pat
 
 def test_without_tokens_the_log_warns(store, caplog):
     create_app({"TOKENS_FILE": ""}, store=store)
-    assert "whoever reaches this address may read and change everything" in caplog.text
+    assert "everybody who reaches this address may read and change everything" in caplog.text

@@ -59,7 +59,7 @@ class CsvFile(Generic[T]):
         return [table.format.header, *table.content]
 
     def _make_durable(self, version: Version) -> None:
-        """Show readers nothing that a power cut could take back: whoever wrote this version may not have synced it."""
+        """Show readers nothing that a power cut could take back: who wrote this version may not have synced it."""
         try:
             make_durable(self.path, version)
         except OSError as error:
