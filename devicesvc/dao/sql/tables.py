@@ -53,7 +53,7 @@ def _is(column: ColumnElement[str], value: str) -> Condition:
 def _storable(value: str) -> bool:
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return "\0" not in value
 
