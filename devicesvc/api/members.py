@@ -44,9 +44,9 @@ class Members:
         not exist."""
 
         def change(tx: Transaction) -> tuple[Collection[Membership], Collection[Membership]]:
-            after = self._memberships(tx, owner, ids)
+            after = dict.fromkeys(self._memberships(tx, owner, ids))
             before = tx.memberships.list(**{self._owner_id: owner})
-            removed = tx.memberships.remove(dict.fromkeys(before).keys() - after)
+            removed = tx.memberships.remove([each for each in before if each not in after])
             return tx.memberships.add(after), removed
 
         new, removed = store().write(change)

@@ -156,13 +156,13 @@ class Writer(Reader[Item, Filter]):
         """Add the item. Raises Conflict if its id, or the name of a group, is taken."""
         if not self.missing([item.id]):
             raise Conflict(f"There is a {noun(self.item)} with the id {item.id!r} already.")
-        self._save([item], [])
+        self._add([item])
 
     def replace(self, item: Item) -> None:
         """Put the item in the place of the one with its id, which keeps its memberships. Raises NotFound, and Conflict
         if another group has the name."""
         if self.get(item.id) != item:
-            self._save([], [item])
+            self._replace([item])
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
@@ -180,7 +180,7 @@ class Writer(Reader[Item, Filter]):
         while not self.missing([id := str(10**9 + secrets.randbelow(9 * 10**9))]):
             pass
         item = self.item.build({"id": id, **data})
-        self._save([item], [])
+        self._add([item])
         return item
 
     def put(self, item: Item) -> bool:
@@ -192,9 +192,11 @@ class Writer(Reader[Item, Filter]):
         Conflict."""
         given = {item.id: item for item in items}
         old = self.find_many(given)
-        new = [item for id, item in given.items() if id not in old]
-        self._save(new, [item for id, item in given.items() if id in old and old[id] != item])
-        return [item.id for item in new]
+        # Groups one by one, so that each may take a name that one before it has given up.
+        for some in [[item] for item in given.values()] if self.item is Group else [list(given.values())]:
+            self._add([item for item in some if item.id not in old])
+            self._replace([item for item in some if item.id in old and old[item.id] != item])
+        return [id for id in given if id not in old]
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Item:
         """Change some fields of an item (`merge` in model.py) and return the whole. Raises NotFound, Invalid,
@@ -202,34 +204,31 @@ class Writer(Reader[Item, Filter]):
         old = self.get(id)
         item = old.merge(changes)
         if item != old:
-            self._save([], [item])
+            self._replace([item])
         return item
 
-    def _save(self, new: Sequence[Item], changed: Sequence[Item]) -> None:
-        """Insert and update these items, and add them to the change set. Raises Conflict if the name of a group is
-        taken."""
-        if self.item is Group:  # one by one, so that each sees the names of those before it
-            for item in new:
-                self._check_name(item)
-                self._insert([item])
-            for item in changed:
-                self._check_name(item)
-                self._update([item])
-        else:
-            if new:
-                self._insert(new)
-            if changed:
-                self._update(changed)
-        self.change_set.add(f"{noun(self.item)}s added", (item.id for item in new))
-        self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in changed))
+    def _add(self, items: Sequence[Item]) -> None:
+        """Insert these items, and add them to the change set. Raises Conflict if the name of a group is taken."""
+        if items:
+            self._check_names(items)
+            self._insert(items)
+            self.change_set.add(f"{noun(self.item)}s added", (item.id for item in items))
 
-    def _check_name(self, item: Item) -> None:
-        for holder in self.list(self.filter(name=item.name)):
-            if holder.id != item.id:
-                raise Conflict(
-                    f"The name {item.name!r} is taken by the group with the id {holder.id!r}.",
-                    {"name": f"must be unique; the group with the id {holder.id!r} has it"},
-                )
+    def _replace(self, items: Sequence[Item]) -> None:
+        """Update these items, and add them to the change set. Raises Conflict if the name of a group is taken."""
+        if items:
+            self._check_names(items)
+            self._update(items)
+            self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in items))
+
+    def _check_names(self, items: Sequence[Item]) -> None:
+        for item in items if self.item is Group else ():
+            for holder in self.list(self.filter(name=item.name)):
+                if holder.id != item.id:
+                    raise Conflict(
+                        f"The name {item.name!r} is taken by the group with the id {holder.id!r}.",
+                        {"name": f"must be unique; the group with the id {holder.id!r} has it"},
+                    )
 
     @abstractmethod
     def _insert(self, items: Sequence[Item]) -> None:

@@ -71,7 +71,7 @@ KINDS = (
     ),
 )
 
-_CSV, *_DATABASES = KINDS
+_CSV, *_DATABASES = KINDS  # CSV first; SQLAlchemy reads the URLs of all others
 
 
 class StoreUrl:
@@ -86,7 +86,7 @@ class StoreUrl:
 
     @cached_property
     def path(self) -> Path:
-        """The file that it names; of a store that is not in a file, nothing of use."""
+        """The file that it names. Not for a store on a server."""
         if self.kind is _CSV:
             return Path(self.text.removeprefix("csv:///"))
         return Path(self.sql.database or "")
@@ -141,12 +141,14 @@ def parse(text: str) -> StoreUrl:
     for kind in _DATABASES:
         if text.startswith(f"{kind.scheme}:"):
             url = StoreUrl(text, kind)
-            if kind.name == "sqlite" and (url.sql.database in (None, "", ":memory:") or url.sql.query):
-                raise StoreUnavailable(f"{text!r} names no file: it must be as in sqlite:///device.db.")
+            if kind.name == "sqlite" and url.sql.database in (None, "", ":memory:"):
+                raise StoreUnavailable(f"{url.redacted!r} names no file: it must be as in sqlite:///device.db.")
+            if kind.name == "sqlite" and url.sql.query:
+                raise StoreUnavailable(f"{url.redacted!r} has options: it must be as in sqlite:///device.db.")
             return url
     if "://" not in text or text.startswith("csv:///"):
         return StoreUrl(text, _CSV)
-    no_secret = re.sub("//.*@", "//***@", text.partition("?")[0])
+    no_secret = re.sub("//.*@", "//***@", text).partition("?")[0]
     raise StoreUnavailable(
         f"{no_secret!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
         " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."

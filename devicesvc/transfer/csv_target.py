@@ -96,7 +96,6 @@ class CsvTarget(Target):
     def publish(self) -> None:
         self.refuse_existing()
         durable_file.publish([path for path in self._files if path in self._wanted])
-        self.published = True
 
 
 def _device_lines(by_file: _ByFile) -> Iterator[bytes]:

@@ -100,6 +100,7 @@ def migrate(
     begin = perf_counter()
     watcher = watcher or Watcher()
     source_url, target_url = parse(result.source), parse(result.target)
+    result.source, result.target = source_url.redacted, target_url.redacted  # Ctrl-C may come at any time
     with source_url.source() as source, garbage_collection.paused():
         target = target_url.target(replace or dry_run)
         _refuse_same(result, source, target, skip_bad, replace or dry_run)

@@ -116,8 +116,9 @@ class SqlSource(Source):
             try:
                 device = device_of_rows(row, nics)
             except Invalid as error:
+                cells = [getattr(row, column.name) for column in DEVICE.in_database if column.in_file]
                 nic_cells = [cell for nic in nics for cell in nic[_NIC_CELLS.start :]]
-                self._reject(DEVICE.table, row.id, error, [*row, *nic_cells])
+                self._reject(DEVICE.table, row.id, error, [*cells, *nic_cells])
                 continue
             self.known.devices[device.id] = 0
             good.append(device)

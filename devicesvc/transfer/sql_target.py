@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy import URL
+
 from devicesvc.columns import ENTITIES
 from devicesvc.dao import durable_file
 from devicesvc.dao.urls import StoreUrl
@@ -38,6 +40,7 @@ class SqliteTarget(Target):
         self._path = url.path.resolve()
         self._temporary = self._path.with_name(f".{self._path.name}.tmp")
         self._replace = replace
+        self._published = False
         refuse_no_place(self._path)
 
     def refuse_existing(self) -> None:
@@ -73,12 +76,13 @@ class SqliteTarget(Target):
             return False
 
     def _sweep(self) -> None:
-        if not self.published:
+        if not self._published:
             for path in (self._temporary, *_journals(self._temporary)):
                 path.unlink(missing_ok=True)
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
-        self._url.schema().upgrade(f"sqlite:///{self._temporary}")
+        url = URL.create("sqlite", database=str(self._temporary))  # it escapes what a URL must not hold
+        self._url.schema().upgrade(url.render_as_string(hide_password=False))
         with self._errors(), closing(sqlite3.connect(self._temporary, isolation_level=None)) as to:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "foreign_keys = OFF"):
                 to.execute(f"PRAGMA {pragma}")
@@ -105,7 +109,7 @@ class SqliteTarget(Target):
         self.refuse_existing()
         with self._errors(), self._nobody_writes():
             self._temporary.replace(self._path)
-            self.published = True
+            self._published = True
             durable_file.sync_folder(self._path.parent)
 
     @contextmanager
@@ -134,7 +138,7 @@ class SqliteTarget(Target):
             yield
         except (sqlite3.Error, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            after = "It was replaced, but may not outlive a power cut" if self.published else "Nothing was changed"
+            after = "It was replaced, but may not outlive a power cut" if self._published else "Nothing was changed"
             raise StoreUnavailable(f"{self._path} cannot be written: {reason}. {after}.") from error
 
 
@@ -201,7 +205,6 @@ class PostgresTarget(Target):
     def publish(self) -> None:
         with self._errors():
             self._connection.commit()
-        self.published = True
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

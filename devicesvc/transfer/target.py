@@ -12,10 +12,9 @@ from devicesvc.transfer.source import Chunk
 
 
 class Target(ABC):
-    """A store to be made. label: what to call it in messages. published: whether it is in its place."""
+    """A store to be made. label: what to call it in messages."""
 
     label: str
-    published = False
 
     def __init__(self) -> None:
         self._open = ExitStack()

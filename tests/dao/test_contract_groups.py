@@ -254,3 +254,21 @@ class TestMissing:
     def test_it_names_each_unknown_id_once_in_the_order_given(self, store):
         assert store.devices.missing([ONE, "y", "x", TWO, "y"]) == ["y", "x"]
         assert store.groups.missing(["a", "b"]) == []
+
+
+def test_put_many_lets_a_group_take_the_name_that_one_before_it_gives_up(store):
+    store.write(lambda tx: (tx.groups.add(Group("one", "x")), tx.groups.add(Group("two", "z"))))
+    new = store.write(lambda tx: tx.groups.put_many([Group("one", "y"), Group("three", "x"), Group("two", "z")]))
+    assert new == ["three"]
+    assert [store.groups.get(id).name for id in ("one", "two", "three")] == ["y", "z", "x"]
+
+
+def test_a_change_that_goes_on_after_a_refusal_logs_what_it_did_before_it(store, caplog):
+    def change(tx):
+        with pytest.raises(Conflict):
+            tx.groups.put_many([Group("one", "x"), Group("two", "x")])
+
+    caplog.set_level("INFO", "devicesvc.changes")
+    store.write(change)
+    assert store.groups.missing(["one", "two"]) == ["two"]
+    assert [each.getMessage() for each in caplog.records if each.name == "devicesvc.changes"] == ["groups added: one"]

@@ -7,7 +7,8 @@ from pkgutil import resolve_name
 
 import pytest
 
-from devicesvc.dao.urls import KINDS, StoreKind
+from devicesvc.dao.urls import KINDS, StoreKind, parse
+from devicesvc.errors import StoreUnavailable
 from tests.conftest import ROOT
 
 NAMED = [
@@ -53,3 +54,19 @@ def test_a_csv_store_is_opened_and_changed_without_sqlalchemy(tmp_path):
 
 def test_what_is_loaded_would_be_noticed():
     assert "sqlalchemy" in loaded("import devicesvc.dao.sql.store")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://u:secret@",
+        "sqlite:///device.db?password=secret",
+        "mysql://u:sec?secret@host/name",
+        "mysql://host/name?password=secret",
+        "postgresql://u:secret@host/name",
+    ],
+)
+def test_no_refusal_shows_a_password(url):
+    with pytest.raises(StoreUnavailable) as refusal:
+        parse(url)
+    assert "secret" not in str(refusal.value)

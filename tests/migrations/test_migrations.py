@@ -160,7 +160,7 @@ class TestRefuses:
         [
             ("sqlite://", "names no file"),
             ("sqlite:///:memory:", "names no file"),
-            ("sqlite:///device.db?mode=ro", "names no file"),
+            ("sqlite:///device.db?mode=ro", "has options"),
             ("sqlite:////", "cannot be "),
             (f"sqlite:///{__file__}", "file is not a database"),
             ("sqlite:////no/such/device.db", "no f"),

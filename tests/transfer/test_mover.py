@@ -386,6 +386,15 @@ class TestTargets:
         go(source, url)
         assert steps == [("synced", what(database)), "named", ("synced", what(tmp_path))]
 
+    @pytest.mark.parametrize("name", ["a%20b", "a%41b", "a?b", "a b", "数据"])
+    def test_the_folder_may_have_any_name(self, tmp_path, source, monkeypatch, name):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert go(source, "sqlite:///device.db").done
+        assert names(tmp_path) == sorted([name, "from"])
+        assert names(tmp_path / name) == ["device.db"]
+        assert everything("sqlite:///device.db") == ALL
+
     def test_what_a_killed_run_left_is_swept(self, tmp_path, source, url):
         for name in (".device.db.tmp", ".device.db.tmp-journal", "device.db-journal"):
             (tmp_path / name).write_bytes(b"left")
