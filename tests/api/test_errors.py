@@ -101,7 +101,7 @@ class TestUnknownFields:
         ("method", "path", "body", "place", "field"),
         [
             ("PATCH", "/v1/devices/5661391086", {"Type": "x"}, "Type", "type"),
-            ("PATCH", "/v1/devices/5661391086", {"stauts": "x"}, "stauts", "status"),
+            ("PATCH", "/v1/devices/5661391086", {"statuz": "x"}, "statuz", "status"),
             ("PATCH", "/v1/devices/5661391086", {"hardware": {"SN": "x"}}, "hardware.SN", "sn"),
             (
                 "PATCH",
