@@ -9,6 +9,7 @@ import ast
 import asyncio
 import difflib
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -58,6 +59,7 @@ AREAS = {
 LINKS = {"devicesvc/migrations": "../migrations"}  # for the copies, which nobody installs: package_dir of setup.cfg
 MOST = 4 << 30  # bytes of memory, and in a file, for a mutant that does not stop
 PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci"]
+PYTEST += ["-o", "faulthandler_timeout=60", "-o", "faulthandler_exit_on_timeout=true"]  # seconds, for one test
 
 
 class Mutant(NamedTuple):
@@ -160,8 +162,8 @@ async def killer(copy: Path, mutant: Mutant, tests: str, seconds: float) -> str:
             shutil.rmtree(temporary, ignore_errors=True)
             file.write_bytes(original)
         output.seek(0)
-        failed = [line.split(" - ")[0].strip() for line in output if line.startswith(("FAILED tests", "ERROR tests"))]
-    return (failed or [f"pytest ends with {code}"])[0] if code else ""
+        failed = re.search(r"^(FAILED|ERROR) tests.*?(?= - |$)|Timeout .*", output.read(), re.MULTILINE)
+    return (failed[0] if failed else f"pytest ends with {code}") if code else ""
 
 
 async def examine(mutants: list[Mutant], copies: list[Path], killers: dict[Mutant, str]) -> list[str]:
