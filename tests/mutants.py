@@ -33,7 +33,11 @@ ROOT = Path(__file__).parent.parent
 # Tests, as arguments of pytest, and the files that they see. Quick ones: a mutant that survives takes all their time.
 CSV = "not sqlite and not postgresql"
 AREAS = {
-    "tests/dao": ["devicesvc/dao/base.py", "devicesvc/dao/urls.py", "devicesvc/columns.py"],
+    "tests/dao tests/test_columns.py tests/cli/test_check.py": [
+        "devicesvc/columns.py",
+        "devicesvc/dao/base.py",
+        "devicesvc/dao/urls.py",
+    ],
     f"tests/dao tests/csv_codec tests/transfer/test_plain_lines.py -k '{CSV}'": ["devicesvc/csv_codec/format*.py"],
     f"tests/dao -k '{CSV}'": [
         "devicesvc/dao/csv/[a-z]*.py",

@@ -261,7 +261,7 @@ class TestBadRows:
         with (tmp_path / "from/device.csv").open("ab") as to:
             to.write(row(id="gone", name=""))
         with (tmp_path / "from/group.csv").open("ab") as to:
-            to.write(b"g,three,\ni,two,\n-,four,\n")
+            to.write(b"g,three,\ni,two,\n-,four,\nlast,five,\n")
         with (tmp_path / "from/device_group.csv").open("ab") as to:
             to.write(b"a,g\nb,i\nnone,none\ngone,g\na\nb,h\n")
         result = go(path, target, skip_bad=tmp_path / "rejected.csv")
@@ -282,8 +282,15 @@ class TestBadRows:
             strict=True,
         ):
             assert reason.startswith(start)
+        assert everything(target)[1].keys() == {"g", "h", "last"}
         assert everything(target)[2] == [("a", "g"), ("b", "h")]
-        assert result.read == result.rows + 9 == 15
+        assert result.read == result.rows + 9 == 16
+
+    def test_a_line_has_its_number_in_the_file_also_if_lines_before_the_header_are_empty(self, tmp_path, url):
+        path = tmp_path / "device.csv"
+        path.write_bytes(b"\n\n\n" + content(DEVICES) + b"bad\n")
+        (bad,) = go(path, url).first_rejected
+        assert bad.line == 3 + 1 + len(DEVICES) + 1
 
     def test_an_id_that_comes_again_much_later(self, tmp_path, url):
         path = tmp_path / "device.csv"
