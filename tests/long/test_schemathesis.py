@@ -23,6 +23,6 @@ def test_schemathesis_finds_nothing(start, tmp_path):
         timeout=600,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    (cases,) = re.findall(r"(\d+) generated, \1 passed", run.stdout)
+    (cases,) = map(int, re.findall(r"(\d+) generated, \1 passed", run.stdout))
     print(f"schemathesis, seed {SEED}: {cases} cases")
     assert cases > 2000
