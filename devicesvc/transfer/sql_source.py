@@ -5,7 +5,7 @@ import io
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
 from operator import itemgetter
@@ -36,10 +36,13 @@ class SqlSource(Source):
         self.label = url.redacted
         self._url = url
         url.schema().must_be_current(url.text)
-        self._connection: Any = self._connect()
-        self.taken = datetime.now()
-        self._changes = self._one("SELECT changes FROM registry")
-        self.total = sum(self._one(f"SELECT count(*) FROM {each.table}") for each in (DEVICE, GROUP, MEMBERSHIP))
+        with ExitStack() as opening:
+            opening.callback(self._open.close)
+            self._connection: Any = self._connect()
+            self.taken = datetime.now()
+            self._changes = self._one("SELECT changes FROM registry")
+            self.total = sum(self._one(f"SELECT count(*) FROM {each.table}") for each in (DEVICE, GROUP, MEMBERSHIP))
+            opening.pop_all()  # it stays open, because nothing has failed
 
     @abstractmethod
     def _connect(self) -> Any:
