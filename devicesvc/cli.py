@@ -91,12 +91,11 @@ def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_
     """
     try:
         from devicesvc.transfer import progress  # not at the top: the service does not need it
-
-        with _one_sentence():
-            sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
     except KeyboardInterrupt:
         click.echo("Interrupted before anything was done.", err=True)
         sys.exit(130)
+    with _one_sentence():
+        sys.exit(progress.run(source, target, replace=replace, skip_bad=skip_bad, dry_run=dry_run))
 
 
 @main.command()

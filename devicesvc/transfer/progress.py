@@ -60,6 +60,8 @@ def run(source: str, target: str, *, replace: bool, skip_bad: Path | None, dry_r
     result = Result(source, target)
     try:
         migrate(result, replace=replace, skip_bad=skip_bad, dry_run=dry_run, watcher=screen)
+        screen.close()
+        _tell(result, skip_bad, dry_run)
     except KeyboardInterrupt:
         screen.close()
         click.echo(
@@ -71,7 +73,6 @@ def run(source: str, target: str, *, replace: bool, skip_bad: Path | None, dry_r
         return 130
     finally:
         screen.close()
-    _tell(result, skip_bad, dry_run)
     return 1 if result.rejected and not skip_bad else 0
 
 

@@ -16,6 +16,7 @@ from devicesvc.cli import main
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
+from devicesvc.transfer import progress
 from tests.conftest import BIN, ROOT
 from tests.csv_codec.test_formats import file, row
 from tests.hard_data import content, device
@@ -123,6 +124,17 @@ def test_interrupted(long, tmp_path, how, migrate):
     assert not (tmp_path / "device.db").exists()
     assert migrate("device.csv", "sqlite:///device.db").exit_code == 0
     assert {each.name for each in tmp_path.iterdir()} == {"device.csv", "device.db", ".device.csv.lock"}
+
+
+def test_an_interrupt_after_the_end_says_that_the_target_is_there(migrate, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "_tell", interrupted)
+    ended = migrate("device.csv", "sqlite:///device.db")
+    assert ended.exit_code == 130
+    assert ended.stderr.endswith("Interrupted, but sqlite:///device.db is complete.\n")
+    assert (tmp_path / "device.db").exists()
 
 
 def test_while_the_service_runs_on_the_source(start, migrate, tmp_path):
