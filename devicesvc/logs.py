@@ -1,12 +1,21 @@
 """The log: lines of text or, with DEVICESVC_LOG_FORMAT=json, JSON objects. A record of a request has its id."""
 
+import atexit
 import logging
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS
 
 FORMATS = ("text", "json")
+INTERVAL = 0.1  # seconds that a line of the access log waits for others
+MAX_LINES = 10_000  # that wait
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that this thread answers
 
@@ -22,17 +31,89 @@ class RequestFilter(logging.Filter):
         return True
 
 
-class AccessFilter(logging.Filter):
-    """Adds the parts of a line of gunicorn's access log to its record, as fields. The id is that of the answer, because
-    the request has ended."""
+class Output(logging.StreamHandler[Any]):
+    """Writes to stdout: records at once, and lines of the access log a moment later, many together.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record, and keep it."""
-        atoms: Any = record.args
-        fields = {"request_id": "{x-request-id}o", "client": "h", "method": "m", "uri": "{raw_uri}e"}
-        record.__dict__ |= {name: str(atoms[atom]) for name, atom in fields.items()}
-        record.__dict__ |= {"status": int(atoms["s"]), "bytes": atoms["B"], "milliseconds": atoms["M"]}
-        return True
+    format: `text` or `json`.
+    """
+
+    def __init__(self, format: str) -> None:
+        super().__init__(sys.stdout)
+        self._as_json = format == "json"
+        self._lines = deque[str]()
+        self._bell = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._second = 0
+        self._time = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, after the lines before it."""
+        self._write_lines()
+        super().emit(record)
+
+    def add(
+        self, id: str, client: str, method: str, target: str, version: str, status: int, size: int, seconds: float
+    ) -> None:
+        """Add the line of an answer: the id of the request, the client's address, the request line, the status, the
+        bytes of the body, and how long it took."""
+        now = time.time()
+        milliseconds = int(seconds * 1000)
+        if int(now) != self._second:
+            self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            self._second = int(now)
+        moment = f"{self._time},{int(now % 1 * 1000):03d}"
+        if '"' in target:
+            target = target.replace('"', "%22")  # which means the same
+        message = f'{client} "{method} {target} {version}" {status} {size} bytes {milliseconds} ms'
+        if self._as_json:
+            line = orjson.dumps(
+                {
+                    **{"level": "INFO", "logger": "devicesvc.access", "message": message, "request_id": id},
+                    **{"client": client, "method": method, "uri": target, "status": status, "bytes": size},
+                    **{"milliseconds": milliseconds, "time": moment},
+                }
+            ).decode()
+        else:
+            line = f"{moment} INFO [{id}] {message}"
+        self._lines.append(line)
+        if len(self._lines) > MAX_LINES:
+            self._write_lines()  # who reads them is slow, so this request waits too
+        elif not self._bell.is_set():
+            self._ring()
+
+    def _ring(self) -> None:
+        self._bell.set()
+        if not self._thread:  # not before: a thread does not live on in a worker, which is a fork
+            self._thread = threading.Thread(target=self._write_at_intervals, daemon=True)
+            self._thread.start()
+            atexit.register(self._write_lines)
+
+    def _write_at_intervals(self) -> None:
+        while True:
+            self._bell.wait()
+            time.sleep(INTERVAL)
+            self._bell.clear()
+            self._write_lines()
+
+    def _write_lines(self) -> None:
+        with self.lock or nullcontext():
+            lines = []
+            with suppress(IndexError):
+                while True:
+                    lines.append(self._lines.popleft())
+            if lines:
+                lines.append("")
+                try:
+                    self.stream.write("\n".join(lines))
+                    self.flush()
+                except OSError:
+                    pass  # nobody reads them any more
+
+
+def output() -> Output | None:
+    """What the access log is written to; None if this process does not log as `config` says: another server may run the
+    app, and have an access log of its own."""
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, Output)), None)
 
 
 def config(format: str) -> dict[str, Any]:
@@ -55,11 +136,11 @@ def config(format: str) -> dict[str, Any]:
                 "reserved_attrs": [*RESERVED_ATTRS, "request"],
             },
         },
-        "filters": {"request": {"()": RequestFilter}, "access": {"()": AccessFilter}},
+        "filters": {"request": {"()": RequestFilter}},
         "handlers": {
             "stdout": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stdout",
+                "()": Output,
+                "format": format,
                 "formatter": format,
                 "filters": ["request"],
             }
@@ -67,7 +148,6 @@ def config(format: str) -> dict[str, Any]:
         "root": {"level": "INFO", "handlers": ["stdout"]},
         "loggers": {
             "alembic": {"level": "WARNING"},  # devicesvc.cli logs one line about an upgrade itself
-            "gunicorn.access": {"level": "INFO", "propagate": True, "filters": ["access"]},
             "gunicorn.error": {"level": "INFO", "propagate": True},
         },
     }

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 bind = ["0.0.0.0:8000"]
 workers = 1  # more also work on a CSV file, but one is fastest: it does not read what another one wrote
-worker_class = "gthread"
+worker_class = "devicesvc.worker.worker.Worker"
 threads = 32
 timeout = 30  # seconds until a worker that hangs is replaced
 graceful_timeout = 8  # seconds to finish requests after SIGTERM; `docker stop` waits 10
@@ -29,7 +29,6 @@ keepalive = 5  # seconds
 limit_request_line = 8190  # bytes, the most that gunicorn takes: a query may have many ids
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a heartbeat must not wait for a disk
 control_socket_disable = True
-access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes %(M)s ms'
 try:
     logconfig_dict = logs.config(setting("LOG_FORMAT"))
 except ValueError as error:

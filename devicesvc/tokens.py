@@ -43,6 +43,11 @@ class Tokens:
         self._reload()
         return self._tokens.get(_digest(secret))
 
+    def state(self) -> object:
+        """An object that is the same as long as the file is. Raises StoreUnavailable."""
+        self._reload()
+        return self._tokens
+
     def _reload(self) -> None:
         try:
             stat = self._path.stat()

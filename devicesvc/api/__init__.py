@@ -3,9 +3,10 @@
 It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens, and no store.
 """
 
-from flask import Flask, Response
+from flask import Flask, request
 
-from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships, request_log
+from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
+from devicesvc.api.edge import ROUTE, Edge
 from devicesvc.api.items import ItemConverter
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
@@ -33,13 +34,12 @@ def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, 
     for resource in RESOURCES:
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)
-    request_log.init_app(app)  # first, so that a refused request gets an id too
-    app.before_request(auth.check)
-    app.after_request(_no_sniffing)
+    app.before_request(_begin)
     errors.init_app(app)
+    app.wsgi_app = Edge(app, app.wsgi_app)  # type: ignore[method-assign]
 
 
-def _no_sniffing(response: Response) -> Response:
-    """Tell browsers not to guess from the content of an answer that it is a page."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def _begin() -> None:
+    if request.url_rule:
+        request.environ[ROUTE] = request.url_rule.rule
+    auth.check()

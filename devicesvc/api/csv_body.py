@@ -8,14 +8,13 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from devicesvc.api import examples
-from devicesvc.api.request_body import read_body
+from devicesvc.api.request_body import MAX_CSV, read_body
 from devicesvc.api.responses import store
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao.base import PageRequest
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter
 
-MAX_BODY = 64 * 1024 * 1024  # bytes
 MAX_FAULTS = 1000  # the most that one refusal names
 MEDIA_TYPE = "text/csv"
 
@@ -50,11 +49,11 @@ def _file(devices: list[Device]) -> Iterator[bytes]:
 
 def read() -> list[Device]:
     """Return the devices in the body of the current request. Raises 415 if its Content-Type is not CSV in UTF-8, 413 if
-    it is larger than MAX_BODY, and Invalid, which names at most MAX_FAULTS faults by line and column."""
+    it is larger than MAX_CSV, and Invalid, which names at most MAX_FAULTS faults by line and column."""
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != MEDIA_TYPE or charset.lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("Send the file in UTF-8, with the header Content-Type: text/csv.")
-    parsed = DEVICE_CSV.read(io.BytesIO(read_body(request, MAX_BODY)), {}, MAX_FAULTS)
+    parsed = DEVICE_CSV.read(io.BytesIO(read_body(request, MAX_CSV)), {}, MAX_FAULTS)
     if parsed.faults:
         raise Invalid({fault.place: fault.rule for fault in parsed.faults})
     return [record.item for record in parsed.records.values()]

@@ -84,6 +84,12 @@ def _http(error: HTTPException) -> Response:
     return _problem(status, details.get(status) or error.description or "", {}, headers)
 
 
+def refuse(status: int, detail: str) -> tuple[str, list[tuple[str, str]], list[bytes]]:
+    """The status line, the headers and the body of a refusal, for a request that does not come to Flask."""
+    response = _problem(status, detail, {}, {})
+    return response.status, response.headers.to_wsgi_list(), [response.get_data()]
+
+
 def example(status: int) -> dict[str, object]:
     """The body of a refusal with this status, as an example for the documentation."""
     errors = {"name": "is required"} if status == 422 else {}

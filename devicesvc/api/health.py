@@ -6,8 +6,7 @@ from flask import Response
 from flask.views import MethodView
 
 from devicesvc.api import schemas
-from devicesvc.api.request_log import metrics
-from devicesvc.api.responses import ok, store
+from devicesvc.api.responses import metrics, ok, store
 from devicesvc.api.smorest import Blueprint
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

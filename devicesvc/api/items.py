@@ -9,6 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from devicesvc.api.paging import MAX_LIMIT, encode_cursor
 from devicesvc.api.preconditions import Preconditions, etag
+from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, store
 from devicesvc.dao.base import PageRequest, Writer, noun
 from devicesvc.errors import Invalid
@@ -36,6 +37,7 @@ class Items:
 
     def find(self, where: DeviceFilter | GroupFilter, page_request: PageRequest) -> Response:
         """Answer with a page of the items that fit, at most MAX_LIMIT."""
+        remember()
         page = self.table(store()).page(where, replace(page_request, limit=page_request.limit or MAX_LIMIT))
         members: dict[str, Any] = {"data": page.items, "next": encode_cursor(page.next, page_request)}
         if page_request.count:
@@ -58,6 +60,7 @@ class Items:
 
     def get_one(self, id: str) -> Response:
         """Answer with an item, or with 304 if If-None-Match names its version. Raises NotFound, and 412."""
+        remember()
         item, preconditions = self.table(store()).get(id), Preconditions()
         preconditions.check_match(item)
         if preconditions.is_not_modified(item):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from devicesvc.api.items import Items
+from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, store
 from devicesvc.dao.base import PageRequest, Transaction
 from devicesvc.errors import Invalid, NotFound
@@ -59,6 +60,7 @@ class Members:
 
     def get_one(self, owner: str, member: str) -> Response:
         """Answer with the member. Raises NotFound if it is not a member."""
+        remember()
         item, membership = self._members.table(store()).get(member), self._membership(store(), owner, member)
         if not store().memberships.has(membership):
             raise self._not_a_member(owner, member)

@@ -1,4 +1,4 @@
-"""How views get the store, and the shape of an answer that is a success."""
+"""How views get the store and the metrics, and the shape of an answer that is a success."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -7,11 +7,17 @@ import orjson
 from flask import Response, current_app
 
 from devicesvc.dao.base import Store
+from devicesvc.metrics import Metrics
 
 
 def store() -> Store:
     """The store of the current app."""
     return cast(Store, current_app.extensions["devicesvc.store"])
+
+
+def metrics() -> Metrics:
+    """The metrics of the current app."""
+    return cast(Metrics, current_app.extensions["devicesvc.metrics"])
 
 
 def ok(message: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **members: object) -> Response:

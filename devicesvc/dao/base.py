@@ -374,6 +374,11 @@ class Store(ABC):
         """As `write`; the observer is told of the commit and of nothing else. A change whose change set stays empty is
         not committed."""
 
+    def state(self) -> object | None:
+        """An object that stays the same, by identity, as long as every read answers the same; None if the store cannot
+        tell. Raises StoreUnavailable."""
+        return None
+
     @abstractmethod
     def size(self) -> Size:
         """How much the store holds now. Raises StoreUnavailable."""

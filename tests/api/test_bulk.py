@@ -189,7 +189,7 @@ class TestImport:
         assert len(large) > request_body.MAX_BODY
         assert self.load(client, large).json["data"]["added"] == [str(number) for number in range(4500)]
         row = content([device("x")])
-        monkeypatch.setattr(csv_body, "MAX_BODY", len(row))
+        monkeypatch.setattr(csv_body, "MAX_CSV", len(row))
         assert self.load(client, row).status_code == 200
         assert f"limit of {len(row)}" in problem(self.load(client, row + b"\n"), 413)["detail"]
 

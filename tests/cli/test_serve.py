@@ -158,7 +158,7 @@ class TestGunicorn:
         service = Service(command, free_port, cwd=ROOT, env=env)
         assert len(requests.get(f"{service.url}/v1/devices").json()["data"]) == 5
         assert service.stop() == 0
-        assert "Using worker: gthread" in "".join(service.lines)
+        assert "Using worker: devicesvc.worker.worker.Worker" in "".join(service.lines)
 
     def test_a_store_that_cannot_be_opened_ends_it_with_one_sentence_and_no_endless_restart(self, command, clean_env):
         words = fail(*command, cwd=ROOT, env=clean_env | {"DEVICESVC_STORE": "/sys/device.csv"})
@@ -169,7 +169,7 @@ class TestGunicorn:
         config = [*command, "--print-config"]
         output = subprocess.run(config, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout
         settings = dict(line.split("=", 1) for line in output.replace(" ", "").splitlines() if "=" in line)
-        assert settings["worker_class"] == "gthread"
+        assert settings["worker_class"] == "devicesvc.worker.worker.Worker"
         assert (settings["threads"], settings["workers"], settings["graceful_timeout"]) == ("32", "1", "8")
         assert settings["control_socket_disable"] == "True"
 

@@ -86,6 +86,9 @@ class CsvStore(Store):
     def _write(self, change: Callable[[Transaction], T]) -> T:
         return cast(T, self._group_commit.run(change))
 
+    def state(self) -> object:
+        return self._current()
+
     def size(self) -> Size:
         snapshot = self._current()
         size = sum(file.tracker.size for file in self._files)

@@ -1,0 +1,129 @@
+"""The edge of the service, a middleware (PEP 3333) around Flask: what every request and every answer has in common.
+
+Each request gets an id, is counted, and is a line in the access log. Each answer has the headers X-Request-ID and
+X-Content-Type-Options. A request that the server refused before it could be a request is answered here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from random import getrandbits
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+from flask import Flask
+
+from devicesvc.api import errors, remembered
+from devicesvc.api.remembered import Answer, RememberedAnswers
+from devicesvc.logs import output, request_id
+
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+
+REFUSAL = "devicesvc.refusal"  # in the environ: (status, detail), if the server refuses the request
+ROUTE = "devicesvc.route"  # in the environ: the rule of Flask that the request came to
+
+# without space, bracket or quote, because it is put into lines of the log
+_VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # a variable in a rule of Flask: {id} in the documentation
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class Edge:
+    """The app without its edge is called as inner."""
+
+    def __init__(self, app: Flask, inner: Callable[[Environ, Start], Iterable[bytes]]) -> None:
+        self._app = app
+        self._inner = inner
+        self._remembered = RememberedAnswers()
+        self._access_log = output()
+
+    def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
+        """Answer a request."""
+        begin = perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        id = given if _VALID_ID.fullmatch(given) else f"{getrandbits(64):016x}"
+        token = request_id.set(id)
+        try:
+            answer = self._answer(environ)
+        finally:
+            request_id.reset(token)
+        fixed = [("X-Request-ID", id), ("X-Content-Type-Options", "nosniff")]
+        start_response(answer.status, [*answer.headers, *fixed])
+        if answer.is_whole:
+            self._note(environ, answer, id, begin, sum(map(len, answer.body)))
+            return answer.body
+        return self._noted(environ, answer, id, begin)
+
+    def _answer(self, environ: Environ) -> Answer:
+        if REFUSAL in environ:
+            return Answer(*errors.refuse(*environ[REFUSAL]))
+        key = remembered.key(environ)
+        if not key:
+            return self._ask(environ)
+        extensions = self._app.extensions
+        known = self._remembered.now(extensions["devicesvc.store"], extensions["devicesvc.tokens"])
+        if known is None:
+            return self._ask(environ)
+        answer = known.answers.get(key)
+        if not answer:
+            answer = self._ask(environ)
+            known.add(key, answer, environ)
+        return answer
+
+    def _ask(self, environ: Environ) -> Answer:
+        """The answer of Flask."""
+        started: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+            started[:] = status, headers
+
+        given = self._inner(environ, start)
+        status, headers = started
+        route = environ.get(ROUTE)
+        if any(name == "Content-Length" for name, _ in headers) or status.startswith("304"):
+            body = list(given)
+            given.close()  # type: ignore[attr-defined]  # what Flask gives has it
+            return Answer(status, headers, body, route)
+        return Answer(status, headers, given, route, is_whole=False)
+
+    def _noted(self, environ: Environ, answer: Answer, id: str, begin: float) -> Iterator[bytes]:
+        """The pieces of a long answer, which is noted when it has ended."""
+        size = 0
+        try:
+            for piece in answer.body:
+                size += len(piece)
+                yield piece
+        finally:
+            answer.body.close()  # type: ignore[attr-defined]
+            self._note(environ, answer, id, begin, size)
+
+    def _note(self, environ: Environ, answer: Answer, id: str, begin: float, size: int) -> None:
+        seconds = perf_counter() - begin
+        method, status = environ["REQUEST_METHOD"], int(answer.status[:3])
+        # Each route and method makes a time series, so a path or a method that a client invents must not make one.
+        route = _documented(answer.route) if answer.route else "none"
+        self._app.extensions["devicesvc.metrics"].answered(
+            route, method if method in _METHODS else "other", status, seconds
+        )
+        if self._access_log:
+            self._access_log.add(
+                *(id, environ.get("REMOTE_ADDR", "-"), method, _target(environ)),
+                *(environ.get("SERVER_PROTOCOL", "HTTP"), status, size, seconds),
+            )
+
+
+@cache
+def _documented(rule: str) -> str:
+    """A rule of Flask as the documentation writes it: /v1/devices/{id}."""
+    return _CONVERTED.sub(r"{\1}", rule)
+
+
+def _target(environ: Mapping[str, Any]) -> str:
+    """What the client asked for, as it sent it; servers that do not say it get it made again."""
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw:
+        return str(raw)
+    query = environ.get("QUERY_STRING")
+    return quote(environ.get("PATH_INFO", "").encode("latin-1")) + (f"?{query}" if query else "")

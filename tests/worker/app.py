@@ -1,0 +1,112 @@
+"""A WSGI app for the tests of the worker class, and its constants made short."""
+
+import json
+import os
+import threading
+from urllib.parse import parse_qs
+from wsgiref.validate import validator
+
+from devicesvc.worker import loop
+
+for name, value in json.loads(os.environ.get("LOOP", "{}")).items():
+    setattr(loop, name, value)
+
+release = threading.Event()
+left = threading.Event()
+
+
+def echo(environ, start_response):
+    """Says what came."""
+    body = environ["wsgi.input"].read(10**9)
+    shown = {name: value for name, value in environ.items() if isinstance(value, str | tuple)}
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({**shown, "body": body.decode("latin-1")}).encode()]
+
+
+def sized(environ, start_response):
+    """An answer whose Content-Length may be wrong: /sized?says=5&has=3"""
+    query = parse_qs(environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Length", query["says"][0])])
+    return [b"x" * int(query["has"][0])]
+
+
+def status(environ, start_response):
+    start_response(f"{environ['QUERY_STRING']} X", [("Content-Length", "3")])
+    return [b"abc"]
+
+
+def written(_environ, start_response):
+    write = start_response("200 OK", [])
+    write(b"one ")
+    return [b"two"]
+
+
+def restarted(_environ, start_response):
+    """Changes its mind before anything is sent, as PEP 3333 allows with exc_info."""
+    start_response("200 OK", [("X-First", "1")])
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        start_response("404 No", [("Content-Length", "0")], (ValueError, error, error.__traceback__))
+    return []
+
+
+class Stream:
+    """Pieces without end or so: /stream?pieces=1000"""
+
+    def __init__(self, environ, start_response):
+        self._pieces = int(parse_qs(environ["QUERY_STRING"])["pieces"][0])
+        start_response("200 OK", [])
+
+    def __iter__(self):
+        return (b"x" * 65_536 for _ in range(self._pieces))
+
+    def close(self):
+        left.set()
+
+
+def was_left(_environ, start_response):
+    start_response("200 OK", [])
+    return [str(left.wait(10)).encode()]
+
+
+def block(environ, start_response):
+    release.wait(float(environ["QUERY_STRING"].partition("=")[2] or 20))
+    start_response("200 OK", [])
+    return [b"released"]
+
+
+def unblock(_environ, start_response):
+    release.set()
+    start_response("200 OK", [])
+    return [b"ok"]
+
+
+def fail(environ, start_response):
+    if "devicesvc.refusal" in environ:
+        return echo(environ, start_response)
+    raise RuntimeError("on purpose")
+
+
+def fail_late(_environ, start_response):
+    start_response("200 OK", [])
+    yield b"begun"
+    raise RuntimeError("on purpose")
+
+
+def bad_header(environ, start_response):
+    if "devicesvc.refusal" in environ:
+        return echo(environ, start_response)
+    start_response("200 OK", [("X-A", "b\r\nSet-Cookie: c")])
+    return [b""]
+
+
+PATHS = {
+    **{"/sized": sized, "/status": status, "/written": written, "/restarted": restarted, "/stream": Stream},
+    **{"/block": block, "/unblock": unblock, "/fail": fail, "/fail-late": fail_late, "/bad-header": bad_header},
+    **{"/was-left": was_left},
+}
+
+
+def app(environ, start_response):
+    return PATHS.get(environ["PATH_INFO"], validator(echo))(environ, start_response)
