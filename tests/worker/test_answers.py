@@ -118,8 +118,9 @@ def test_a_worker_that_has_answered_max_requests_makes_room_for_another(serve):
 
 def test_tls_is_refused_at_the_start_with_one_sentence(tmp_path):
     (tmp_path / "key.pem").write_text("")
-    command = [BIN / "gunicorn", "tests.worker.app:app", "--worker-class", "devicesvc.worker.worker.Worker"]
-    command += ["--certfile", tmp_path / "key.pem", "--keyfile", tmp_path / "key.pem", "--no-control-socket"]
+    pem = str(tmp_path / "key.pem")
+    command = [str(BIN / "gunicorn"), "tests.worker.app:app", "--worker-class", "devicesvc.worker.worker.Worker"]
+    command += ["--certfile", pem, "--keyfile", pem, "--no-control-socket"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 4
     assert "This worker class has no TLS: put nginx in front of it." in ended.stderr

@@ -11,7 +11,7 @@ HEAD = b"POST /a?b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_the_parser_takes_its_limits_and_calls_back():
-    heads, parts = [], []
+    heads, parts = list[int](), list[bytes]()
     parser = PythonProtocol(
         on_headers_complete=lambda: heads.append(1),
         on_body=parts.append,

@@ -26,7 +26,7 @@ def test_what_has_begun_is_answered_and_the_idle_are_let_go(serve):
 def test_no_request_under_load_is_reset(serve):
     service = serve()
     stop = threading.Event()
-    counts, failures = [0] * 8, []
+    counts, failures = [0] * 8, list[object]()
 
     def load(number):
         while not stop.is_set():
