@@ -1,7 +1,7 @@
 """create_app: makes the service from the settings, the store, the tokens, the metrics and the API."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,19 @@ from devicesvc.tokens import Tokens
 log = logging.getLogger(__name__)
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Flask asks here, several times for each request, whether a function is a coroutine: none of ours is."""
+        return func
+
+
 def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None = None) -> Flask:
     """Return the service as a WSGI app.
 
     config: settings that replace those of the environment (config.py). store: an open store. If it is None, the store
     in the settings is opened, and gets the five sample devices if it is new. Raises StoreUnavailable.
     """
-    app = Flask("devicesvc", static_folder=None)
+    app = _App("devicesvc", static_folder=None)
     configure(app, config)
     tokens = Tokens(Path(app.config["TOKENS_FILE"])) if app.config["TOKENS_FILE"] else None
     if not tokens:

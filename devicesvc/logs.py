@@ -32,7 +32,8 @@ class RequestFilter(logging.Filter):
 
 
 class Output(logging.StreamHandler[Any]):
-    """Writes to stdout: records at once, and lines of the access log a moment later, many together.
+    """Writes to stdout: lines of the access log and records of requests a moment later, many together; other records at
+    once.
 
     format: `text` or `json`.
     """
@@ -48,8 +49,11 @@ class Output(logging.StreamHandler[Any]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, after the lines before it."""
-        self._write_lines()
-        super().emit(record)
+        if getattr(record, "request_id", "") and record.levelno <= logging.INFO:
+            self._add(self.format(record))
+        else:
+            self._write_lines()
+            super().emit(record)
 
     def add(
         self, id: str, client: str, method: str, target: str, version: str, status: int, size: int, seconds: float
@@ -75,6 +79,9 @@ class Output(logging.StreamHandler[Any]):
             ).decode()
         else:
             line = f"{moment} INFO [{id}] {message}"
+        self._add(line)
+
+    def _add(self, line: str) -> None:
         self._lines.append(line)
         if len(self._lines) > MAX_LINES:
             self._write_lines()  # who reads them is slow, so this request waits too
