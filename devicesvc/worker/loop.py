@@ -203,11 +203,14 @@ class Loop:
         return False
 
     def _close(self, conn: Connection) -> None:
+        if conn not in self._connections:
+            return  # already
         self._watch(conn, 0)
         self._waiting.pop(conn, None)
         self._connections.discard(conn)
         self._hold(conn, 0)
         conn.sock.close()
+        conn.reader.close()
         if conn.answer and not conn.answer.is_complete:
             conn.answer.close()
         if not self.is_stopping:

@@ -50,13 +50,17 @@ class RequestReader:
     def _start(self) -> None:
         self._environ: dict[str, Any] = {}
         self._limit = 0
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._broken = False
         self.has_begun = False
         self.is_whole = False
         self.must_close = False
         self.expects_continue = False
-        self.size = 0  # bytes of the body so far
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body so far."""
+        return len(self._body)
 
     def feed(self, data: bytes) -> None:
         """Take bytes in. Raises Refusal if the head is malformed."""
@@ -83,10 +87,15 @@ class RequestReader:
             self._broken = self._parser.is_chunked
             self.is_whole = self.must_close = True
 
+    def close(self) -> None:
+        """Let go of the bytes at once: the parser calls back, so this would wait for the garbage collector."""
+        del self._parser
+        self._body = bytearray()
+
     def take(self) -> "Request":
         """Return the whole request. `resume` begins to read the next one."""
         parser, environ = self._parser, self._environ
-        environ["wsgi.input"] = BrokenBody() if self._broken else io.BytesIO(b"".join(self._body))
+        environ["wsgi.input"] = BrokenBody() if self._broken else io.BytesIO(self._body)
         closes = self.must_close or not parser.should_keep_alive or parser.method == b"CONNECT"
         request = Request(environ, parser.http_version, closes)
         self._rest = b"" if self.must_close else parser.remaining()
@@ -122,8 +131,7 @@ class RequestReader:
         return False
 
     def _read_body(self, part: bytes) -> None:
-        self._body.append(part)
-        self.size += len(part)
+        self._body += part
 
 
 class Request:

@@ -8,6 +8,7 @@ The main thread gets the signals, and tells gunicorn that this worker is alive a
 """
 
 import os
+import sys
 import threading
 from queue import SimpleQueue
 from time import monotonic
@@ -19,6 +20,7 @@ from devicesvc.worker import gunicorn_parts
 from devicesvc.worker.loop import Connection, Loop
 
 PATIENCE = 0.005  # seconds that an answer may hold the loop
+SWITCH = 0.0005  # seconds after which a thread that computes lets the loop go on; Python's own value is 0.005
 QUIET = 20  # looks without a request, after which the main thread looks once a second
 
 
@@ -38,6 +40,7 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
 
     def run(self) -> None:
         """Serve until the worker is told to stop."""
+        sys.setswitchinterval(SWITCH)
         self._lock = threading.Lock()  # held to change who runs the loop
         self._leader = 0  # the thread that runs the loop
         self._leaders = 0  # threads that run it, or ran it and are still at their last answer
