@@ -375,8 +375,8 @@ class Store(ABC):
         not committed."""
 
     def state(self) -> object | None:
-        """An object that stays the same, by identity, as long as every read answers the same; None if the store cannot
-        tell. Raises StoreUnavailable."""
+        """An object that stays the same one as long as every read answers the same: so an answer may be kept with it.
+        None if the store cannot tell. Raises StoreUnavailable."""
         return None
 
     @abstractmethod

@@ -7,7 +7,7 @@ import pytest
 
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
-from devicesvc.model import DeviceFilter, GroupFilter
+from devicesvc.model import DeviceFilter, Group, GroupFilter
 from devicesvc.sample import DEVICES
 from tests.hard_data import ADD as NEW
 from tests.hard_data import HARD, NIC, PLAIN, device
@@ -71,6 +71,20 @@ def test_list_is_ordered_by_code_point(store):
 )
 def test_list_finds_what_fits_every_part_of_the_filter(store, wanted, found):
     assert ids(store.devices.list(DeviceFilter(**wanted))) == found
+
+
+def test_the_state_is_the_same_object_until_a_write_changes_something_or_the_store_cannot_tell(store, store_url):
+    before = store.state()
+    store.devices.list()
+    store.write(lambda tx: tx.devices.remove(["nothing"]))
+    assert store.state() is before
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "教室"}))
+    after = store.state()
+    assert (after is None) == (before is None)
+    assert before is None or after is not before
+    with open_store(store_url) as other:
+        other.write(lambda tx: tx.groups.put(Group("g", "组")))
+    assert before is None or store.state() not in (before, after)
 
 
 @pytest.mark.parametrize("case", HARD)

@@ -86,7 +86,7 @@ class CsvStore(Store):
     def _write(self, change: Callable[[Transaction], T]) -> T:
         return cast(T, self._group_commit.run(change))
 
-    def state(self) -> object:
+    def state(self) -> Snapshot:
         return self._current()
 
     def size(self) -> Size:
