@@ -258,10 +258,14 @@ class DeviceFilter:
             and self.name in (None, device.name)
             and self.type in (None, device.type)
             and self.status in (None, device.status)
-            and (self.model is None or self.model in fold(device.hardware.model))
+            and self.model_fits(device.hardware.model)
             and (self.mac is None or self.mac in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
         )
+
+    def model_fits(self, model: str) -> bool:
+        """Whether a hardware model has the part that is looked for, if any is."""
+        return self.model is None or self.model in fold(model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import csv
 import io
 import sys
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from devicesvc.columns import Column
@@ -64,8 +64,8 @@ class Format(Generic[T]):
 
     columns: in the order of writing. from_cells: makes an item of an object that has the cells of a row as attributes,
     by the names of the columns; raises Invalid, which names every column at fault. unique: what no two rows may share,
-    by the column that is at fault if they do; the first of them is the key of a row. indexes: what else items are
-    looked up by.
+    by the column that is at fault if they do; the first of them is the key of a row. indexes: what items are looked up
+    and sorted by: the values that an item has, no two of them the same.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Format(Generic[T]):
         columns: Iterable[Column],
         from_cells: Callable[[Any], T],
         unique: Mapping[str, Callable[[T], str]],
-        indexes: Mapping[str, Callable[[T], str]],
+        indexes: Mapping[str, Callable[[T], Collection[str]]],
     ) -> None:
         self._defaults = {column.name: column.default for column in columns}
         self.columns = list(self._defaults)

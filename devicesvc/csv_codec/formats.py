@@ -1,12 +1,13 @@
 """The CSV form of devices, of groups and of memberships."""
 
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, broken_rules
 from devicesvc.csv_codec.format import Format
 from devicesvc.errors import Invalid
-from devicesvc.model import Device, Group, Membership, Nic
+from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership, Nic
 
 NIC_COLUMNS = tuple(f"nic_{column.name}" for column in NIC.columns)  # each holds a list, its items joined by `;`
 
@@ -35,23 +36,42 @@ def _items(cell: str) -> list[str]:
     return cell.split(";") if cell else []
 
 
+def _one_value(fields: Mapping[str, Callable[[Any], str]]) -> dict[str, Callable[[Any], tuple[str]]]:
+    """Indexes of fields, of which an item has one value each."""
+
+    def values(value_of: Callable[[Any], str]) -> Callable[[Any], tuple[str]]:
+        return lambda item: (value_of(item),)
+
+    return {name: values(value_of) for name, value_of in fields.items()}
+
+
 DEVICE_CSV = Format[Device](
     DEVICE.in_file,
     from_cells=_device,
     unique={"id": attrgetter("id")},
-    indexes={"sn": attrgetter("hardware.sn")},
+    indexes={
+        **_one_value(DeviceFilter.SORTS),
+        "mac": lambda device: {nic.mac for nic in device.nic},
+        "ipv4": lambda device: {nic.ipv4 for nic in device.nic},
+    },
 )
 
 GROUP_CSV = Format[Group](
     GROUP.in_file,
     from_cells=GROUP.from_row,
     unique={"id": attrgetter("id"), "name": attrgetter("name")},
-    indexes={"name": attrgetter("name")},
+    indexes=_one_value(GroupFilter.SORTS),
 )
+
+
+def membership_key(device_id: str, group_id: str) -> str:
+    """What no two memberships share. No id has a comma."""
+    return f"{device_id},{group_id}"
+
 
 MEMBERSHIP_CSV = Format[Membership](
     MEMBERSHIP.in_file,
     from_cells=MEMBERSHIP.from_row,
-    unique={"device_id": lambda membership: f"{membership.device_id},{membership.group_id}"},
-    indexes={"device_id": attrgetter("device_id"), "group_id": attrgetter("group_id")},
+    unique={"device_id": lambda membership: membership_key(membership.device_id, membership.group_id)},
+    indexes=_one_value({"device_id": attrgetter("device_id"), "group_id": attrgetter("group_id")}),
 )

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from devicesvc.dao.base import Cursor, PageRequest
-from devicesvc.model import DeviceFilter, Group, GroupFilter
+from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership
 from devicesvc.sample import DEVICES
-from tests.hard_data import device
+from tests.hard_data import NIC, device
 
 NAMES = ["", "b", "B", "é", "设", "\U0001f4e1", "a", "", "b", " "]
 
@@ -66,6 +66,55 @@ def test_a_filter_narrows_every_page(store):
     expected = [each.id for each in store.devices.list() if each.type == "a"]
     assert walk(store.devices, DeviceFilter(type="a"), PageRequest(limit=2)) == expected
     assert walk(store.devices, DeviceFilter(type="a"), PageRequest("id", descending=True, limit=2)) == expected[::-1]
+
+
+FILTERS = [
+    {},
+    {"type": "a"},
+    {"type": "a", "status": "b"},
+    {"type": "b", "model": "B"},
+    {"model": "b"},
+    {"model": "b", "mac": NIC.mac},
+    {"ipv4": NIC.ipv4, "group_ids": {"g0"}},
+    {"group_ids": {"g0", "g3"}, "type": "a"},
+    {"id": "5", "type": "b"},
+    {"name": "设", "sn": "none"},
+]
+
+
+@pytest.mark.parametrize("sort", ["id", "name", "-status"])
+@pytest.mark.parametrize("wanted", FILTERS)
+def test_filter_order_cursor_and_total_go_together_also_inside_a_change(store, wanted, sort):
+    groups = {"g0": "0123456789", "g3": "13579"}
+    addresses = [{"type": "eth", "mac": NIC.mac, "ipv4": NIC.ipv4}] * 2
+    where = DeviceFilter(**{**wanted, "group_ids": frozenset(wanted.get("group_ids", ()))})
+    request = PageRequest(sort.lstrip("-"), sort.startswith("-"), count=True)
+    value_of = DeviceFilter.SORTS[request.sort]
+
+    def check(devices):
+        fitting = [
+            each
+            for each in devices.list()
+            if where.matches(each) and all(each.id in groups[group] for group in where.group_ids)
+        ]
+        fitting.sort(key=value_of, reverse=request.descending)
+        for limit in (None, 3):
+            for place, after in enumerate([None, *fitting]):
+                cursor = Cursor(value_of(after), after.id) if after else None
+                page = devices.page(where, replace(request, limit=limit, after=cursor))
+                assert page.items == fitting[place:][:limit]
+                assert page.total == len(fitting)
+        return len(fitting)
+
+    def change(tx):
+        check(tx.devices)
+        for id in "1234":
+            tx.devices.update(id, {"nic": addresses})
+        tx.memberships.add(Membership(device, group) for group, devices in groups.items() for device in devices)
+        tx.devices.update("7", {"type": "a", "status": "b", "hardware": {"model": "aBc"}})
+        return check(tx.devices)
+
+    assert store.write(change) == check(store.devices) > 0
 
 
 def test_the_total_counts_all_that_fit_and_only_when_asked(store):

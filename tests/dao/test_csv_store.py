@@ -1,11 +1,15 @@
 """What only a store in a file does: it shows its data, and says what is wrong when it cannot be opened."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
+from devicesvc.dao.base import PageRequest
+from devicesvc.dao.csv.snapshot import Table
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
+from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
 from tests.dao.conftest import written
 from tests.hard_data import content, device
@@ -63,6 +67,53 @@ def test_a_change_that_changes_nothing_leaves_the_file_alone(store, path):
     store.write(lambda tx: tx.devices.remove(["nothing"]))
     store.write(lambda tx: tx.devices.update(FIRST.id, {}))
     assert written(path) == before
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """The ids of the devices that are looked at."""
+    looked_at = []
+    real = Table.get
+
+    def get(table, key):
+        looked_at.append(key)
+        return real(table, key)
+
+    monkeypatch.setattr(Table, "get", get)
+    return looked_at
+
+
+@pytest.mark.parametrize("sort", ["id", "name", "type"])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("wanted", "total"),
+    [
+        ({}, 2000),
+        ({"status": "online"}, 1000),
+        ({"type": "rare"}, 4),
+        ({"status": "online", "type": "rare"}, 2),
+        ({"status": "online", "type": "common"}, 998),
+    ],
+)
+def test_a_page_of_many_devices_looks_at_few(store, looked_at, sort, descending, wanted, total):
+    def change(tx):
+        tx.devices.remove(each.id for each in DEVICES)
+        for number in range(2000):
+            names = {"type": "rare" if number % 500 < 1 else "common", "status": "online" if number % 2 else "offline"}
+            tx.devices.add(device(f"{number}", name=f"{number * 7 % 2000}", **names))
+        tx.devices.update("500", {"status": "online"})
+        tx.devices.update("501", {"status": "offline"})
+        tx.devices.update("1000", {"status": "online"})
+        tx.devices.update("1001", {"status": "offline"})
+
+    store.write(change)
+    where, request = DeviceFilter(**wanted), PageRequest(sort, descending, limit=10, count=True)
+    first = store.devices.page(where, request)  # makes the indexes
+    looked_at.clear()
+    assert store.devices.page(where, request) == first
+    after = store.devices.page(where, replace(request, after=first.next))
+    assert first.total == after.total == total
+    assert len(looked_at) < 200  # for both pages
 
 
 def test_a_rewrite_keeps_mode_and_owner(store, path):

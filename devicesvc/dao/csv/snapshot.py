@@ -1,22 +1,21 @@
 """The registry in memory, as snapshots, so that a change costs the same in a small registry and in a large one.
 
 A snapshot never changes: a reader that has one keeps it. A commit makes the next one by copy-on-write: it shares all
-pieces but the few that the commit touches. The pieces are shards of the maps, and blocks of the file, each some hundred
-lines long. Until then, what the changes of the commit do is in overlays, one over each table.
+pieces but the few that the commit touches. The pieces are shards of the maps, blocks of the indexes, and blocks of the
+file, each some hundred lines long. Until then, what the changes of the commit do is in overlays, one over each table.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from devicesvc import garbage_collection
 from devicesvc.csv_codec.format import Format, Record
+from devicesvc.dao.csv.index import Index, Pair
 from devicesvc.model import Device, Group, Membership
 
 SHARDS = 1024
 BLOCK = 512  # lines
-FEW = 100  # changes: so many keys are put into their places one by one
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -49,8 +48,8 @@ class ShardedMap(Generic[T]):
                 shards[hash(key) % SHARDS][key] = value
         return ShardedMap(shards)
 
-    def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(self._shards)
+    def items(self) -> Iterator[tuple[str, T]]:
+        return chain.from_iterable(shard.items() for shard in self._shards)
 
     def __len__(self) -> int:
         return sum(map(len, self._shards))
@@ -66,41 +65,42 @@ class Slot(NamedTuple, Generic[T]):
 class Table(Generic[T]):
     """All items of one entity in a snapshot.
 
-    content: the file without its header, in pieces.
+    content: the file without its header, in pieces. wanted: the names of the indexes that somebody has asked for,
+    shared with the tables that come after this one: so a commit goes on with these indexes and with no others.
     """
 
     def __init__(
         self,
         format: Format[T],
         slots: ShardedMap[Slot[T]],
-        indexes: Mapping[str, ShardedMap[tuple[str, ...]]],
         blocks: list[dict[str, bytes]],
         content: list[bytes],
+        wanted: set[str],
     ) -> None:
         self.format = format
         self._slots = slots
-        self._indexes = indexes
         self._blocks = blocks
         self.content = content
+        self._wanted = wanted
+        self._indexes: dict[str, Index] = {}
 
     @classmethod
     def from_records(cls, format: Format[T], records: Mapping[str, Record[T]]) -> "Table[T]":
         """The table of a file that has these records, by key, in this order."""
-        indexes = {name: ShardedMap[tuple[str, ...]].empty() for name in format.indexes}
-        return cls(format, ShardedMap.empty(), indexes, [], []).apply(records)
+        return cls(format, ShardedMap.empty(), [], [], set()).apply(records)
 
     def get(self, key: str) -> T | None:
         slot = self._slots.get(key)
         return slot.item if slot else None
 
-    def keys_where(self, index: str, value: str) -> Collection[str]:
-        """The keys of the items with this value."""
-        return self._indexes[index].get(value) or ()
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """All keys, in the order of code points."""
-        return sorted(self._slots)
+    def index(self, name: str) -> Index:
+        """The index of this name, made when somebody asks for it."""
+        if name not in self._indexes:
+            self._wanted.add(name)
+            with garbage_collection.paused():
+                items = ((key, slot.item) for key, slot in self._slots.items())
+                self._indexes[name] = Index.of(_pairs(self.format.indexes[name], items))
+        return self._indexes[name]
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Each key with its item, in the order of the file."""
@@ -144,50 +144,36 @@ class Table(Generic[T]):
         for number, lines in sorted(changed.items()):
             blocks[number : number + 1] = [lines]  # in the place of the old one, or after the last
             content[number : number + 1] = [b"".join(lines.values())]
-        indexes = {name: index.apply(self._index_entries(name, changes)) for name, index in self._indexes.items()}
-        after = Table(self.format, self._slots.apply(slots), indexes, blocks, content)
-        if "keys" in self.__dict__ and len(changes) <= FEW:
-            after.keys = self._sorted(slots)
+        after = Table(self.format, self._slots.apply(slots), blocks, content, self._wanted)
+        items = [(key, self.get(key), record.item if record else None) for key, record in changes.items()]
+        after._indexes = {
+            name: _index_after(self.index(name), self.format.indexes[name], items) for name in list(self._wanted)
+        }
         return after
 
-    def _sorted(self, slots: Mapping[str, Slot[T] | None]) -> list[str]:
-        """The keys after changes, from those before: to sort them all anew took longer than the rest of a commit."""
-        keys = list(self.keys)
-        for key, slot in slots.items():
-            if slot is None:
-                del keys[bisect_left(keys, key)]
-            elif not self.get(key):
-                insort(keys, key)
-        return keys
 
-    def _index_entries(self, index: str, changes: Changes[T]) -> dict[str, tuple[str, ...] | None]:
-        """The keys with each value of an index that the changes touch, after them."""
-        value_of = self.format.indexes[index]
-        after: dict[str, dict[str, None]] = {}
+def _pairs(values_of: Callable[[T], Iterable[str]], items: Iterable[tuple[str, T | None]]) -> Iterator[Pair]:
+    return ((value, key) for key, item in items if item for value in values_of(item))
 
-        def keys(item: T) -> dict[str, None]:
-            value = value_of(item)
-            if value not in after:
-                after[value] = dict.fromkeys(self.keys_where(index, value))
-            return after[value]
 
-        for key, record in changes.items():
-            if old := self.get(key):
-                keys(old).pop(key, None)
-            if record:
-                keys(record.item)[key] = None
-        return {value: tuple(found) or None for value, found in after.items()}
+def _index_after(
+    index: Index, values_of: Callable[[T], Iterable[str]], changes: Collection[tuple[str, T | None, T | None]]
+) -> Index:
+    """The index after changes. Each is a key, and its item before and after; None if there is none."""
+    gone = {*_pairs(values_of, ((key, before) for key, before, _ in changes))}
+    new = {*_pairs(values_of, ((key, after) for key, _, after in changes))}
+    return index.apply(gone - new, new - gone)
 
 
 class TableView(Protocol[T_co]):
     """A table to read."""
 
+    @property
+    def format(self) -> Format[Any]: ...
+
     def get(self, key: str) -> T_co | None: ...
 
-    def keys_where(self, index: str, value: str) -> Collection[str]: ...
-
-    @property
-    def keys(self) -> list[str]: ...
+    def index(self, name: str) -> Index: ...
 
 
 class Snapshot(NamedTuple):
@@ -202,10 +188,11 @@ class Overlay(Generic[T]):
     """A table as the changes of one commit see it: what is durable, and over it what they did so far."""
 
     def __init__(self, table: Table[T]) -> None:
+        self.format = table.format
         self._changes: dict[str, Record[T] | None] = {}
         self._table = table
         self._before: dict[str, Record[T] | bool | None] = {}  # what this change replaced; False: nothing yet
-        self._added: dict[tuple[str, str], dict[str, None]] = {}  # keys that may have a value, by index and value
+        self._indexes: dict[str, Index] = {}  # those that a change has asked for, as the changes leave them
 
     def get(self, key: str) -> T | None:
         if key in self._changes:
@@ -213,31 +200,26 @@ class Overlay(Generic[T]):
             return record.item if record else None
         return self._table.get(key)
 
-    def keys_where(self, index: str, value: str) -> Collection[str]:
-        """The keys of the items with this value."""
-        value_of = self._table.format.indexes[index]
-        unchanged = [key for key in self._table.keys_where(index, value) if key not in self._changes]
-        candidates = self._added.get((index, value), ())
-        return unchanged + [key for key in candidates if (item := self.get(key)) and value_of(item) == value]
-
-    @property
-    def keys(self) -> list[str]:
-        """All keys, in the order of code points."""
-        return sorted(key for key in {*self._table.keys, *self._changes} if self.get(key))
+    def index(self, name: str) -> Index:
+        """The index of this name, after the changes."""
+        if name not in self._indexes:
+            items = [(key, self._table.get(key), self.get(key)) for key in self._changes]
+            self._indexes[name] = _index_after(self._table.index(name), self.format.indexes[name], items)
+        return self._indexes[name]
 
     def set(self, item: T) -> None:
         """Put the item in the place of the one with its key, or add it as the last. Raises Invalid."""
-        format = self._table.format
-        key = format.key(item)
-        self._change(key, Record(item, format.encode(item)))
-        for index, value_of in format.indexes.items():
-            self._added.setdefault((index, value_of(item)), {})[key] = None
+        key = self.format.key(item)
+        self._change(key, Record(item, self.format.encode(item)))
 
     def remove(self, key: str) -> None:
         """Remove the item with this key, if there is one."""
         self._change(key, None)
 
     def _change(self, key: str, record: Record[T] | None) -> None:
+        items = [(key, self.get(key), record.item if record else None)]
+        for name, index in self._indexes.items():
+            self._indexes[name] = _index_after(index, self.format.indexes[name], items)
         self._before.setdefault(key, self._changes.get(key, False))
         self._changes[key] = record
 
@@ -257,3 +239,4 @@ class Overlay(Generic[T]):
             else:
                 self._changes[key] = record
         self._before = {}
+        self._indexes = {}

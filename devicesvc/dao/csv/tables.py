@@ -1,12 +1,13 @@
 """The tables of the CSV store: to read in a snapshot, and to change in the overlays of a commit."""
 
 from abc import abstractmethod
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import islice
-from typing import Any, Generic
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple
 
-from devicesvc.csv_codec.formats import MEMBERSHIP_CSV
+from devicesvc.csv_codec.formats import MEMBERSHIP_CSV, membership_key
 from devicesvc.dao.base import (
     ChangeSet,
     Cursor,
@@ -25,6 +26,17 @@ from devicesvc.dao.base import (
 from devicesvc.dao.csv.snapshot import Overlay, Snapshot, TableView
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
+LOOK = 8  # a look at an item takes as long as it takes to get so many ids from an index
+
+
+class _Condition(NamedTuple):
+    """A condition of a filter. size, ids: how many items fit it, and their ids, to go through once. fits: whether an
+    item does. An index gives the first two without a look at the items."""
+
+    size: int
+    ids: Iterable[str]
+    fits: Callable[[Any], object]
+
 
 class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
     """The devices, or the groups, of a snapshot or of the overlays over it."""
@@ -38,25 +50,53 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
         value_of: Callable[[Any], str] = where.SORTS[request.sort]
-        if request == PageRequest(after=request.after, limit=request.limit):  # by id, and nothing is to be counted
-            return _first_page(self._fitting(where, after=request.after), None, request, value_of)
-        found = list(self._fitting(where))
-        found.sort(key=value_of, reverse=request.descending)  # equal ones keep their order, in reverse too
-        rest = (item for item in found if _comes_after(Cursor(value_of(item), item.id), request))
-        return _first_page(rest, len(found) if request.count else None, request, value_of)
+        order = self._table.index(request.sort)
+        conditions = sorted(self._conditions(where), key=attrgetter("size"))
+        least = conditions[0].size if conditions else len(order)
+        rest: Iterator[Item]
+        # To fill a page from the order takes about limit * len(order) / least looks at items.
+        if conditions and (request.limit is None or least**2 <= request.limit * len(order)):
+            items = sorted(self._items(self._in_all(conditions), ()), key=attrgetter("id"))
+            items.sort(key=value_of, reverse=request.descending)  # equal ones keep their order, in reverse too
+            total = len(items)
+            rest = (item for item in items if _comes_after(Cursor(value_of(item), item.id), request))
+        else:
+            total = len(self._in_all(conditions)) if request.count and len(conditions) > 1 else least
+            rest = self._items(order.walk(request.after, request.descending), conditions)
+        return _first_page(rest, total if request.count else None, request, value_of)
 
-    def _fitting(self, where: Filter, after: Cursor | None = None) -> Iterator[Item]:
-        """The items that fit, by id, from the first whose id is greater than that of `after`."""
-        fits: Callable[[Any], bool] = where.matches
-        narrowed = list(self._narrow(where))
-        ids = sorted(set.intersection(*narrowed)) if narrowed else self._table.keys
-        for id in islice(ids, bisect_right(ids, after.id) if after else 0, None):
-            if (item := self.find(id)) and fits(item):
-                yield item
+    def _in_all(self, conditions: Sequence[_Condition]) -> set[str]:
+        """The ids of the items that fit these conditions, of which the first has the fewest."""
+        least, *others = conditions
+        ids = set(least.ids)
+        for each in others:
+            if each.size < LOOK * len(ids):
+                ids.intersection_update(each.ids)
+            else:
+                ids = {item.id for item in self._items(ids, [each])}
+        return ids
+
+    def _items(self, ids: Iterable[str], conditions: Iterable[_Condition]) -> Iterator[Item]:
+        """The items with these ids that fit the conditions."""
+        items = filter(None, map(self._table.get, ids))
+        for condition in conditions:
+            items = filter(condition.fits, items)
+        return items
 
     @abstractmethod
-    def _narrow(self, where: Filter) -> Iterator[set[str]]:
-        """Sets of ids that an index gives without a look at each item: what fits is in all of them."""
+    def _conditions(self, where: Filter) -> Iterator[_Condition]:
+        """The conditions that an item must fit, all of them."""
+
+    def _exact(self, where: Filter, *fields: str) -> Iterator[_Condition]:
+        """The conditions of fields that an index has."""
+        for field in fields:
+            if (value := getattr(where, field)) is not None:
+                index, has = self._table.index(field), partial(_has, self._table.format.indexes[field], value)
+                yield _Condition(index.count(value), index.keys(value), has)
+
+
+def _has(values_of: Callable[[Item], Collection[str]], value: str, item: Item) -> bool:
+    return value in values_of(item)
 
 
 def _comes_after(cursor: Cursor, request: PageRequest) -> bool:
@@ -78,26 +118,34 @@ class CsvDevices(CsvReader[Device, DeviceFilter]):
     item = Device
     filter = DeviceFilter
 
-    def _narrow(self, where: DeviceFilter) -> Iterator[set[str]]:
-        if where.id is not None:
-            yield {where.id}
-        if where.sn is not None:
-            yield set(self._table.keys_where("sn", where.sn))
-        for id in where.group_ids:
-            yield {each.device_id for each in CsvMemberships(self._memberships).list(group_id=id)}
+    def _conditions(self, where: DeviceFilter) -> Iterator[_Condition]:
+        yield from self._exact(where, "id", "sn", "name", "type", "status", "mac", "ipv4")
+        if where.model is not None:
+            fits = cache(where.model_fits)
+            found = [id for model, id in self._table.index("model") if fits(model)]
+            yield _Condition(len(found), found, lambda device: fits(device.hardware.model))
+        for group_id in where.group_ids:
+            members = self._memberships.index("group_id")
+            ids = (key.split(",")[0] for key in members.keys(group_id))
+            yield _Condition(members.count(group_id), ids, partial(self._is_in, group_id))
+
+    def _is_in(self, group_id: str, device: Device) -> bool:
+        return self._memberships.get(membership_key(device.id, group_id)) is not None
 
 
 class CsvGroups(CsvReader[Group, GroupFilter]):
     item = Group
     filter = GroupFilter
 
-    def _narrow(self, where: GroupFilter) -> Iterator[set[str]]:
-        if where.id is not None:
-            yield {where.id}
-        if where.name is not None:
-            yield set(self._table.keys_where("name", where.name))
-        for id in where.device_ids:
-            yield {each.group_id for each in CsvMemberships(self._memberships).list(device_id=id)}
+    def _conditions(self, where: GroupFilter) -> Iterator[_Condition]:
+        yield from self._exact(where, "id", "name")
+        for device_id in where.device_ids:
+            members = self._memberships.index("device_id")
+            ids = (key.split(",")[1] for key in members.keys(device_id))
+            yield _Condition(members.count(device_id), ids, partial(self._has_member, device_id))
+
+    def _has_member(self, device_id: str, group: Group) -> bool:
+        return self._memberships.get(membership_key(device_id, group.id)) is not None
 
 
 class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
@@ -119,7 +167,7 @@ class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
 
     def _delete(self, ids: Sequence[str]) -> None:
         for id in ids:
-            for key in self._memberships.keys_where(f"{noun(self.item)}_id", id):
+            for key in list(self._memberships.index(f"{noun(self.item)}_id").keys(id)):
                 self._memberships.remove(key)
             self._table.remove(id)
 
@@ -139,12 +187,13 @@ class CsvMemberships(MembershipReader):
         self._table = table
 
     def list(self, *, device_id: str | None = None, group_id: str | None = None) -> list[Membership]:
+        keys: Iterable[str]
         if device_id is not None:
-            keys = self._table.keys_where("device_id", device_id)
+            keys = self._table.index("device_id").keys(device_id)
         elif group_id is not None:
-            keys = self._table.keys_where("group_id", group_id)
+            keys = self._table.index("group_id").keys(group_id)
         else:
-            keys = self._table.keys
+            keys = self._table.index("device_id").walk()
         found = [item for key in keys if (item := self._table.get(key)) and group_id in (None, item.group_id)]
         return sorted(found, key=lambda each: (each.device_id, each.group_id))
 
