@@ -19,6 +19,7 @@ POLICY = (
 
 # find_spec and not import: an import of offapi reads megabytes of pages that are not used here.
 _OFFAPI = Path(find_spec("offapi").origin).parent  # type: ignore[union-attr,arg-type]
+_STATIC = Path(__file__).parent / "static"
 _FILES = {"redoc.js", "swagger_bundle.js", "swagger_style.css"}
 _DAY = 86_400  # seconds
 
@@ -46,18 +47,21 @@ def offapi(name: str) -> Response:
     """Answer with a file of offapi that the pages need. Raises 404 for any other name."""
     if name not in _FILES:
         abort(404)
-    content = _content(name)
-    etag = hashlib.sha256(content).hexdigest()
+    content, etag = _content(name)
     return send_file(io.BytesIO(content), download_name=name, etag=etag, max_age=_DAY, conditional=True)
 
 
 def _page(name: str) -> Response:
-    page = blp.send_static_file(name)
-    page.headers["Content-Security-Policy"] = POLICY
-    return page
+    return Response(_page_content(name), mimetype="text/html", headers={"Content-Security-Policy": POLICY})
 
 
 @cache
-def _content(name: str) -> bytes:
-    """A file of offapi, without the address of the logo that Redoc would load from another host."""
-    return (_OFFAPI / name).read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"data:,")
+def _page_content(name: str) -> bytes:
+    return (_STATIC / name).read_bytes()
+
+
+@cache
+def _content(name: str) -> tuple[bytes, str]:
+    """A file of offapi, without the address of the logo that Redoc would load from another host; and its ETag."""
+    content = (_OFFAPI / name).read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"data:,")
+    return content, hashlib.sha256(content).hexdigest()

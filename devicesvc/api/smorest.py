@@ -1,11 +1,13 @@
 """Every customisation of flask-smorest. Resources use the Blueprint of this module, and stay declarative."""
 
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
+import orjson
 from apispec import BasePlugin
-from flask import Flask
+from flask import Flask, Response
 from flask_smorest.utils import prepare_response
 
 from devicesvc.api.errors import REFUSALS, ProblemSchema, example
@@ -76,6 +78,14 @@ class Api(flask_smorest.Api):
             "bearer",
             {"type": "http", "scheme": "bearer", "description": "Needed only if the service has tokens configured."},
         )
+
+    def _openapi_json(self) -> Response:
+        """Answer with the document, which is made once."""
+        return Response(self._document, mimetype="application/json")
+
+    @cached_property
+    def _document(self) -> bytes:
+        return orjson.dumps(self.spec.to_dict(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
 
     def _register_error_handlers(self) -> None:
         """Do nothing: errors.py handles errors."""

@@ -1,7 +1,9 @@
 """What a running service lets its keepers see: the metrics of all workers, and the log."""
 
+import http.client
 import json
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -71,6 +73,34 @@ class TestLog:
         changed, answered = (each for each in objects if each.get("request_id") == "mine")
         assert changed["changes"] == {"devices deleted": ["4322159209"]}
         assert (answered["method"], answered["uri"], answered["status"]) == ("DELETE", uri, 200)
+
+    def test_no_line_is_lost_when_it_stops(self, start):
+        service = start()
+        client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        for number in range(200):
+            client.request("GET", f'/v1/devices?sn="{number}"')
+            client.getresponse().read()
+        client.close()
+        service.stop()
+        found = [line for line in service.lines if '"GET /v1/devices?sn=' in line]
+        assert len(found) == 200
+        assert '"GET /v1/devices?sn=%220%22 HTTP/1.1" 200 ' in found[0]
+
+    def test_what_the_server_refuses_has_a_line_an_id_and_the_shape_of_every_refusal(self, start):
+        service = start()
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+            head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+        refusal = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"Content-Type: application/problem+json" in head
+        assert (refusal["status"], refusal["message"]) == (400, refusal["detail"])
+        assert refusal["detail"] == "The request cannot be read: Missing colon in header."
+        (id,) = re.findall(rb"X-Request-ID: ([0-9a-f]{16})", head)
+        key = ("devicesvc_http_requests_total", "GET", "none", "400")
+        assert metrics(service)[key] == 1
+        service.stop()
+        assert any(f'[{id.decode()}] 127.0.0.1 "GET - HTTP/1.1" 400 ' in line for line in service.lines)
 
     def test_another_format_is_refused_in_one_sentence(self, clean_env, tmp_path):
         ended = subprocess.run(

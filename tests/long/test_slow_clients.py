@@ -1,4 +1,4 @@
-"""A thousand clients that are slow, and one that is not: straight on `devicesvc serve`, as the lab's `docker run` has it."""
+"""A thousand clients that are slow, and one that is not, straight on `devicesvc serve`."""
 
 import resource
 import socket
