@@ -40,6 +40,10 @@ class Output(logging.StreamHandler[Any]):
 
     def __init__(self, format: str) -> None:
         super().__init__(sys.stdout)
+        # No line shows these, and to look them up takes as long as the rest of a record:
+        # https://docs.python.org/3/howto/logging.html#optimization
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+        logging._srcfile = None
         self._as_json = format == "json"
         self._lines = deque[str]()
         self._bell = threading.Event()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import signal
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from devicesvc.sample import DEVICES
 from tests.conftest import ROOT
 from tests.container.conftest import DATA, build, is_up, run, wait_until
 from tests.hard_data import ADD, content
+from tests.long.test_slow_clients import KINDS, REGISTRY, flood, ordinary
 
 WRITERS = 8
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--security-opt", "no-new-privileges")
@@ -114,6 +116,18 @@ class TestTheLabsCommand:
     def test_its_memory_at_rest(self, start, figure):
         container = start().wait()
         figure(f"Memory at rest: {run('docker', 'stats', '--no-stream', '--format', '{{.MemUsage}}', container.name)}.")
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_slow_clients_are_not_noticed(self, start, tmp_path, figure, kind):
+        """The lab's command has no proxy in front."""
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "device.csv").write_bytes(REGISTRY)
+        service = start().wait()
+        before = statistics.median(ordinary(service, 100))
+        with flood(service.port, kind) as count:
+            during = statistics.median(ordinary(service, 100))
+        figure(f"With {count} clients, each {kind}, an ordinary request takes {during / before:.2f} times as long.")
+        assert during < 2 * before + 0.005
 
 
 class TestOtherWaysToRunIt:

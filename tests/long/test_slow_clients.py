@@ -4,6 +4,7 @@ import resource
 import socket
 import statistics
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.hard_data import NIC, content, device
 
 MANY, STALLED = 1_000, 300
 HEAD = b"PUT /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+REGISTRY = content(device(f"d{number}", nic=(NIC,) * 4) for number in range(1_000))
 KINDS = {
     "silent": (MANY, b""),
     "half a head": (MANY, HEAD),
@@ -23,11 +25,8 @@ KINDS = {
 
 @pytest.fixture
 def service(start, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for the clients, which are in this process
-    (tmp_path / "device.csv").write_bytes(content(device(f"d{number}", nic=(NIC,) * 4) for number in range(1_000)))
-    yield start()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (tmp_path / "device.csv").write_bytes(REGISTRY)
+    return start()
 
 
 def ordinary(service, count):
@@ -50,30 +49,37 @@ def most_memory(service):
     return int(words.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+@contextmanager
+def flood(port, kind):
+    """Have so many clients of this kind connected."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # they are all in this process
+    count, begin = KINDS[kind]
+    with ExitStack() as clients:
+        for _ in range(count):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that answers wait in the service
+            client.connect(("127.0.0.1", port))
+            client.setblocking(False)
+            left = memoryview(begin)
+            while left:
+                try:
+                    left = left[client.send(left) :]
+                except BlockingIOError:
+                    time.sleep(0)  # the service takes it in soon
+                except OSError:
+                    break  # it was let go already, as the oldest of too many
+        yield count
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_ordinary_clients_do_not_notice(service, kind):
     before = statistics.median(ordinary(service, 200))
-    count, begin = KINDS[kind]
-    clients = []
-    for _ in range(count):
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that answers wait in the service
-        client.connect(("127.0.0.1", service.port))
-        clients.append(client)
-        client.setblocking(False)
-        sent = 0
-        while sent < len(begin):
-            try:
-                sent += client.send(begin[sent:])
-            except BlockingIOError:
-                time.sleep(0)  # the service takes it in soon
-            except OSError:
-                break  # it was let go already, as the oldest of too many
-    during = statistics.median(ordinary(service, 200))
-    memory = most_memory(service)
+    with flood(service.port, kind) as count:
+        during = statistics.median(ordinary(service, 200))
+        memory = most_memory(service)
     print(f"{kind}: median {before * 1000:.2f} ms before, {during * 1000:.2f} ms with {count}; {memory >> 20} MiB")
     assert during < 2 * before + 0.002
     assert memory < 300 * 1024 * 1024
-    for client in clients:
-        client.close()
     assert len(ordinary(service, 20)) == 20
