@@ -6,11 +6,11 @@ below it.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from devicesvc.errors import Invalid
 from devicesvc.model import Checked, Device, Group, Hardware, Membership, Nic, Rule, Software, fold
@@ -107,13 +107,18 @@ def _joined(name: str) -> Column:
     )
 
 
-def _device(row: Any, nics: Iterable[Nic]) -> Device:
-    return Device(
+def _one(kind: Callable[..., T], **fields: Any) -> T:
+    return kind(**fields)
+
+
+def _device(row: Any, nics: Iterable[Any], make: Callable[..., Any] = _one) -> Any:
+    return make(
+        Device,
         id=row.id,
         name=row.name,
         type=row.type,
-        hardware=Hardware(row.hardware_model, row.hardware_sn),
-        software=Software(row.software_version, row.software_last_update),
+        hardware=make(Hardware, model=row.hardware_model, sn=row.hardware_sn),
+        software=make(Software, version=row.software_version, last_update=row.software_last_update),
         nic=tuple(nics),
         status=row.status,
     )
@@ -149,6 +154,8 @@ NIC = Entity[Nic](
     keys=("device_id", "position"),
 )
 
+NIC_COLUMNS = tuple(f"nic_{column.name}" for column in NIC.columns)  # of a file: each holds a list, joined by `;`
+
 GROUP = Entity[Group](
     "groups",
     _columns(Group, "id", "name", "description"),
@@ -160,6 +167,12 @@ MEMBERSHIP = Entity[Membership](
     _columns(Membership, "device_id", "group_id"),
     lambda row: Membership(row.device_id, row.group_id),
 )
+
+
+def devices_of_columns(columns: Any, nics: Sequence[tuple[Nic, ...]]) -> list[Device]:
+    """The devices of cells that are known to keep the rules. columns: has the cells of each column as an attribute."""
+    return cast(list[Device], _device(columns, nics, lambda kind, **fields: kind.all_of(**fields)))
+
 
 ENTITIES: tuple[Entity[Any], ...] = (DEVICE, NIC, GROUP, MEMBERSHIP)  # what a row refers to comes before it
 

@@ -5,10 +5,12 @@ valid Device. The JSON schemas and the CSV reader take the rules from the RULES 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 from devicesvc.errors import Invalid
 
@@ -105,6 +107,15 @@ class Checked:
                 errors[name] = str(error)
         if errors:
             raise Invalid(errors)
+
+    @classmethod
+    def all_of(cls, **columns: Sequence[Any]) -> list[Self]:
+        """Many values, each field given as a column of all of them. Nothing is checked: the caller knows that each
+        field keeps its rule and has the normalized form. So to make them takes a fraction of the time."""
+        values = list(map(object.__new__, repeat(cls, len(next(iter(columns.values()))))))
+        for name, column in columns.items():
+            deque(map(getattr(cls, name).__set__, values, column), maxlen=0)
+        return values
 
 
 @dataclass(frozen=True, slots=True)

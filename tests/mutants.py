@@ -38,18 +38,18 @@ AREAS = {
         "devicesvc/dao/base.py",
         "devicesvc/dao/urls.py",
     ],
-    f"tests/dao tests/csv_codec tests/transfer/test_plain_lines.py -k '{CSV}'": ["devicesvc/csv_codec/format*.py"],
+    f"tests/dao tests/csv_codec -k '{CSV}'": ["devicesvc/csv_codec/[a-z]*.py"],
     f"tests/dao -k '{CSV}'": [
         "devicesvc/dao/csv/[a-z]*.py",
         "devicesvc/dao/durable_file.py",
         "devicesvc/dao/group_commit.py",
     ],
     "tests/dao tests/migrations/test_schema.py -k 'not csv'": ["devicesvc/dao/sql/[a-z]*.py"],
-    "tests/transfer tests/cli/test_migrate.py": [
+    "tests/transfer tests/csv_codec/test_plain_lines.py tests/cli/test_migrate.py": [
         "devicesvc/transfer/*source.py",
         "devicesvc/transfer/*target.py",
         "devicesvc/transfer/mover.py",
-        "devicesvc/transfer/plain_lines.py",
+        "devicesvc/transfer/plain_rows.py",
         "devicesvc/transfer/postgresql.py",
         "devicesvc/transfer/rejects.py",
     ],

@@ -8,7 +8,7 @@ import csv
 import io
 import sys
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from devicesvc.columns import Column
@@ -17,6 +17,7 @@ from devicesvc.errors import Invalid
 T = TypeVar("T")
 
 MAX_LINE = 65_536  # bytes; a device with the longest fields takes some 10,000
+CHUNK = 1 << 18  # bytes that are read together, and the rest of the last line
 
 _WHOLE_LINE = ""  # as the column of a fault
 
@@ -65,7 +66,8 @@ class Format(Generic[T]):
     columns: in the order of writing. from_cells: makes an item of an object that has the cells of a row as attributes,
     by the names of the columns; raises Invalid, which names every column at fault. unique: what no two rows may share,
     by the column that is at fault if they do; the first of them is the key of a row. indexes: what items are looked up
-    and sorted by: the values that an item has, no two of them the same.
+    and sorted by: the values that an item has, no two of them the same. plain: the items of those lines of which it is
+    sure, by line, as `read` makes them of lines that `encode` wrote; the others are read one by one.
     """
 
     def __init__(
@@ -74,12 +76,14 @@ class Format(Generic[T]):
         from_cells: Callable[[Any], T],
         unique: Mapping[str, Callable[[T], str]],
         indexes: Mapping[str, Callable[[T], Collection[str]]],
+        plain: Callable[[Iterable[bytes]], Mapping[bytes, T]] = lambda _lines: {},
     ) -> None:
         self._defaults = {column.name: column.default for column in columns}
         self.columns = list(self._defaults)
         self.header = f"{','.join(self.columns)}\n".encode()
         self.unique = unique
         self.indexes = indexes
+        self.plain = plain
         self.key = next(iter(unique.values()))
         self._reads = [column.read for column in columns]
         self._from_cells = from_cells
@@ -109,12 +113,10 @@ class Format(Generic[T]):
         parsed = ParsedFile[T]({}, [])
         header: _Header | None = None
         found_on: dict[str, dict[str, int]] = {column: {} for column in self.unique}
-        number = 0
-        while raw := file.readline(MAX_LINE + 1):
-            number += 1
+        for number, raw, item in self._lines(file, known):
             try:
-                if header and header.in_order and raw in known:
-                    record = Record(known[raw], raw)
+                if item and header and header.in_order:
+                    record = Record(item, raw)
                 elif not (cells := _split(raw, first=number == 1)):
                     continue
                 elif not header:
@@ -137,6 +139,18 @@ class Format(Generic[T]):
             rule = f"must be the header {','.join(self.columns)}; the file is empty"
             parsed.faults.append(Fault(1, _WHOLE_LINE, rule))
         return parsed
+
+    def _lines(self, file: BinaryIO, known: Mapping[bytes, T]) -> Iterator[tuple[int, bytes, T | None]]:
+        """Each line with its number, and its item if that is known or can be told at once."""
+        number = 0
+        while data := file.read(CHUNK):
+            if not data.endswith(b"\n"):
+                data += file.readline(MAX_LINE + 1)
+            lines = io.BytesIO(data).readlines()
+            plain = self.plain(raw for raw in lines if raw not in known)
+            for raw in lines:
+                number += 1
+                yield number, raw, known.get(raw) or plain.get(raw)
 
     def _read_header(self, cells: list[str]) -> _Header:
         missing = [name for name, default in self._defaults.items() if default is None and name not in cells]

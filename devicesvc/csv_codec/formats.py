@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, broken_rules
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, broken_rules
 from devicesvc.csv_codec.format import Format
+from devicesvc.csv_codec.plain_lines import plain_devices
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership, Nic
-
-NIC_COLUMNS = tuple(f"nic_{column.name}" for column in NIC.columns)  # each holds a list, its items joined by `;`
 
 
 def _device(cells: Any) -> Device:
@@ -54,6 +53,7 @@ DEVICE_CSV = Format[Device](
         "mac": lambda device: {nic.mac for nic in device.nic},
         "ipv4": lambda device: {nic.ipv4 for nic in device.nic},
     },
+    plain=plain_devices,
 )
 
 GROUP_CSV = Format[Group](

@@ -16,7 +16,7 @@ from devicesvc.dao.csv.file import registry_paths
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Membership
-from devicesvc.transfer.plain_lines import plain
+from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source, Unreadable
 
 T = TypeVar("T")

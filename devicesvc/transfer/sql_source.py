@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, device_of_rows
-from devicesvc.csv_codec.formats import DEVICE_CSV, NIC_COLUMNS
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, device_of_rows
+from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
-from devicesvc.transfer.plain_lines import plain
+from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
 

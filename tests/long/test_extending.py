@@ -43,7 +43,6 @@ with open_store(url) as store:
 FIELD_TESTS = [
     *(
         "tests/csv_codec",
-        "tests/transfer/test_plain_lines.py",
         "tests/migrations/test_schema.py",
         "tests/test_columns.py",
     ),

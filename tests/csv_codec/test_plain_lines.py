@@ -6,26 +6,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devicesvc.csv_codec import format as format_module
+from devicesvc.csv_codec.format import Record
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.csv_codec.plain_lines import plain_devices
 from devicesvc.model import Device, Group, Hardware, Membership, Nic, Software
 from devicesvc.sample import DEVICES
-from devicesvc.transfer.plain_lines import plain
+from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.source import DeviceRows
 from tests.hard_data import HARD, device
 from tests.strategies import devices
 
 
 def slow(data):
-    """What the format makes of lines: rows of the tables; None if it finds a fault."""
-    parsed = FORMAT.read(io.BytesIO(FORMAT.header + data), {})
-    return None if parsed.faults else DeviceRows.of(record.item for record in parsed.records.values())
+    """What the format makes of lines one by one; None if it finds a fault."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FORMAT, "plain", lambda _lines: {})
+        parsed = FORMAT.read(io.BytesIO(FORMAT.header + data), {})
+    return None if parsed.faults else list(parsed.records.values())
 
 
 def agrees(data):
-    """The fast way takes lines only if the slow one makes the same of them. Returns whether it took them."""
-    found = plain(data)
-    assert found is None or found == slow(data)
-    return found is not None
+    """The fast ways, to rows and to devices, take lines only if the slow one makes the same of them. Returns whether
+    the one to rows took them."""
+    for raw, found in plain_devices(io.BytesIO(data)).items():
+        assert slow(raw) == [Record(found, raw)]
+    rows = plain(data)
+    if rows is not None:
+        records = slow(data)
+        assert records is not None
+        assert rows == DeviceRows.of(record.item for record in records)
+    return rows is not None
 
 
 def line(**changes):
@@ -36,6 +47,35 @@ def line(**changes):
 def test_plain_lines_are_taken_together():
     data = b"".join(map(FORMAT.encode, DEVICES))
     assert plain(data) == DeviceRows.of(DEVICES)
+    assert plain_devices(io.BytesIO(data)) == {FORMAT.encode(each): each for each in DEVICES}
+
+
+def test_one_by_one_is_read_only_what_is_not_plain(monkeypatch):
+    others = [device("1", name='a,"b"'), device("3", nic=())]
+    known, bad = FORMAT.encode(device("2")), FORMAT.encode(device("bad")).replace(b"2024-02-29", b"2023-02-29")
+    upper = line(id="4", nic_mac="AA-BB-CC-DD-EE-FF", nic_type="e", nic_ipv4="1.2.3.4")
+    read, real = [], FORMAT._from_cells
+    monkeypatch.setattr(FORMAT, "_from_cells", lambda cells: read.append(cells.id) or real(cells))  # type: ignore[func-returns-value]
+    lines = [FORMAT.header, FORMAT.encode(others[0]), known, FORMAT.encode(others[1]), bad, upper]
+    parsed = FORMAT.read(io.BytesIO(b"".join(lines)), {known: device("2")})
+    assert read == ["1", "bad", "4"]
+    assert [fault.place for fault in parsed.faults] == ["line 5, column software_last_update"]
+    assert list(parsed.records) == ["1", "2", "3", "4"]
+    assert [record.item for record in parsed.records.values()][:3] == [others[0], device("2"), others[1]]
+    assert parsed.records["4"].item.nic[0].mac == "aa:bb:cc:dd:ee:ff"
+
+
+def test_lines_are_read_whole_wherever_a_piece_of_the_file_ends(monkeypatch):
+    many = [device(str(number), name=f"设{number}" * (number % 9 + 1)) for number in range(50)]
+    data = FORMAT.header + b"".join(map(FORMAT.encode, many))
+    for size in (1, 7, 100, 1000):
+        monkeypatch.setattr(format_module, "CHUNK", size)
+        assert [record.item for record in FORMAT.read(io.BytesIO(data), {}).records.values()] == many
+
+
+def test_equal_texts_are_kept_once():
+    found = list(plain_devices([FORMAT.encode(device(id, type="网关")) for id in "12"]).values())
+    assert found[0].type is found[1].type
 
 
 @pytest.mark.parametrize("case", HARD)
