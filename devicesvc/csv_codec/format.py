@@ -110,7 +110,14 @@ class Format(Generic[T]):
         known: items by their lines, which need not be parsed again. max_faults: reading stops after so many faults. If
         rows share what must be unique, the first counts.
         """
-        parsed = ParsedFile[T]({}, [])
+        faults: list[Fault] = []
+        return ParsedFile(dict(self.records(file, known, faults, max_faults)), faults)
+
+    def records(
+        self, file: BinaryIO, known: Mapping[bytes, T], faults: list[Fault], max_faults: int = sys.maxsize
+    ) -> Iterator[tuple[str, Record[T]]]:
+        """As `read`, record by record, each with its key: so nobody needs to keep all lines. Faults are added to
+        `faults`."""
         header: _Header | None = None
         found_on: dict[str, dict[str, int]] = {column: {} for column in self.unique}
         for number, raw, item in self._lines(file, known):
@@ -130,15 +137,14 @@ class Format(Generic[T]):
                     if lines.setdefault(value, number) != number:
                         raise Invalid({column: f"must be unique; {value!r} is on line {lines[value]} too"})
             except Invalid as error:
-                parsed.faults.extend(Fault(number, column, rule) for column, rule in error.errors.items())
-                if not header or len(raw) > MAX_LINE or len(parsed.faults) >= max_faults:
-                    return parsed
+                faults.extend(Fault(number, column, rule) for column, rule in error.errors.items())
+                if not header or len(raw) > MAX_LINE or len(faults) >= max_faults:
+                    return
                 continue
-            parsed.records[self.key(record.item)] = record
+            yield self.key(record.item), record
         if not header:
             rule = f"must be the header {','.join(self.columns)}; the file is empty"
-            parsed.faults.append(Fault(1, _WHOLE_LINE, rule))
-        return parsed
+            faults.append(Fault(1, _WHOLE_LINE, rule))
 
     def _lines(self, file: BinaryIO, known: Mapping[bytes, T]) -> Iterator[tuple[int, bytes, T | None]]:
         """Each line with its number, and its item if that is known or can be told at once."""

@@ -229,7 +229,7 @@ class Door:
 
 @pytest.mark.parametrize(
     ("of", "step"),
-    [(Format, "read"), (CsvStore, "_read_snapshot")],
+    [(Format, "records"), (CsvStore, "_read_snapshot")],
     ids=["reads the file", "makes a snapshot of the files"],
 )
 def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_changed(

@@ -17,6 +17,11 @@ def row(id, sn="s"):
     return Record(each, FORMAT.encode(each))
 
 
+def table_of(rows):
+    """The table of a file of these rows, by key."""
+    return Table.from_records(FORMAT, rows.items())
+
+
 def check(table, rows):
     """The table says in every way that these are the rows, in this order of the file."""
     assert list(table.lines().items()) == [(id, each.line) for id, each in rows.items()]
@@ -31,13 +36,13 @@ def check(table, rows):
 
 
 def test_an_empty_table():
-    check(Table.from_records(FORMAT, {}), {})
-    assert Table.from_records(FORMAT, {}).get("x") is None
+    check(table_of({}), {})
+    assert table_of({}).get("x") is None
 
 
 def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_snapshot_stays_as_it_was():
     rows = {str(number): row(str(number)) for number in range(BLOCK * 2 + 3)}
-    before = Table.from_records(FORMAT, rows)
+    before = table_of(rows)
     changes = {"0": row("0", "t"), "new": row("new"), str(BLOCK): None, "never": None, "5": None}
     after = before.apply(changes)
     check(before, rows)
@@ -46,12 +51,12 @@ def test_new_rows_come_last_changed_ones_stay_where_they_are_and_the_old_snapsho
 
 
 def test_a_row_that_was_removed_comes_back_as_the_last():
-    table = Table.from_records(FORMAT, {"a": row("a"), "b": row("b")}).apply({"a": None})
+    table = table_of({"a": row("a"), "b": row("b")}).apply({"a": None})
     check(table.apply({"a": row("a", "t")}), {"b": row("b"), "a": row("a", "t")})
 
 
 def test_blocks_stay_small_as_the_file_grows():
-    table = Table.from_records(FORMAT, {})
+    table = table_of({})
     for number in range(3 * BLOCK):
         table = table.apply({str(number): row(str(number))})
     assert len(table.content) == 3
@@ -59,7 +64,7 @@ def test_blocks_stay_small_as_the_file_grows():
 
 def test_any_changes_one_after_another_end_where_a_dict_does():
     chance = random.Random(7)
-    rows, table = {}, Table.from_records(FORMAT, {})
+    rows, table = {}, table_of({})
     for _ in range(300):
         changes = {}
         for id in chance.choices("abcdefgh", k=chance.randrange(4)):
@@ -78,7 +83,7 @@ class TestOverlay:
 
     @staticmethod
     def overlay():
-        return Overlay(Table.from_records(FORMAT, {"a": row("a"), "b": row("b", "t")}))
+        return Overlay(table_of({"a": row("a"), "b": row("b", "t")}))
 
     @pytest.mark.parametrize("asked", [(), ("id", "sn")])
     def test_a_change_that_fails_leaves_what_the_changes_before_it_changed(self, asked):
@@ -111,7 +116,7 @@ class TestOverlay:
         assert list(overlay.index("sn")) == [("y", "a")]
 
     def test_without_changes_the_table_is_the_same_one(self):
-        table = Table.from_records(FORMAT, {"a": row("a")})
+        table = table_of({"a": row("a")})
         assert Overlay(table).apply() is table
 
 
@@ -124,7 +129,7 @@ def test_a_commit_goes_on_with_the_indexes_that_somebody_has_asked_for_and_no_ot
         return real(pairs)
 
     monkeypatch.setattr(Index, "of", of)
-    table = Table.from_records(FORMAT, {str(number): row(str(number)) for number in range(100)})
+    table = table_of({str(number): row(str(number)) for number in range(100)})
     assert not made
     assert table.index("sn").count("s") == 100
     for number in range(3):
@@ -135,7 +140,7 @@ def test_a_commit_goes_on_with_the_indexes_that_somebody_has_asked_for_and_no_ot
 
 def test_an_index_that_a_reader_makes_of_an_old_snapshot_is_not_made_again_and_again():
     """It takes longer than a commit, so while others write, the next snapshot is always there before it."""
-    before = Table.from_records(FORMAT, {str(number): row(str(number)) for number in range(100)})
+    before = table_of({str(number): row(str(number)) for number in range(100)})
     after = before.apply({"1": row("1", "t")})
     assert before.index("sn").count("s") == 100
     later = after.apply({"2": row("2", "t")})
@@ -145,6 +150,6 @@ def test_an_index_that_a_reader_makes_of_an_old_snapshot_is_not_made_again_and_a
 
 def test_a_device_is_found_once_by_each_address_that_it_has():
     twice = device("a", nic=(NIC, NIC, replace(NIC, mac="00:00:00:00:00:02")))
-    table = Table.from_records(FORMAT, {"a": Record(twice, FORMAT.encode(twice)), "b": row("b")})
+    table = table_of({"a": Record(twice, FORMAT.encode(twice)), "b": row("b")})
     assert list(table.index("mac")) == [("00:00:00:00:00:01", "a"), ("00:00:00:00:00:02", "a")]
     assert list(table.apply({"a": row("a")}).index("mac")) == []

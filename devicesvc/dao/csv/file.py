@@ -27,7 +27,7 @@ class CsvFile(Generic[T]):
 
     def __init__(self, path: Path, format: Format[T]) -> None:
         self.path = path
-        self.table = Table.from_records(format, {})
+        self.table = Table.from_records(format, [])
         self.fault: str | None = None
         self.in_doubt = False
         self.tracker = VersionTracker(path)
@@ -37,17 +37,19 @@ class CsvFile(Generic[T]):
         file says, and then marks the version as read."""
         version: Version | None = None
         fault: str | None
+        faults: list[Fault] = []
         try:
             version = Version(self.path.open("rb"))
             self._make_durable(version)
             with garbage_collection.paused():
-                parsed = self.table.format.read(version.file, self.table.items_by_line())
+                known, format = self.table.items_by_line(), self.table.format
+                table = Table.from_records(format, format.records(version.file, known, faults))
         except OSError as error:
             fault = f"{self.path} cannot be read: {error.strerror}."
         else:
-            fault = _fault(self.path, parsed.faults)
+            fault = _fault(self.path, faults)
             if not fault:
-                before, self.table = self.table, Table.from_records(self.table.format, parsed.records)
+                before, self.table = self.table, table
                 log.info("Read %s: %d rows%s", self.path, len(self.table), _difference(before, self.table))
         if fault and fault != self.fault:
             log.error("%s", fault)

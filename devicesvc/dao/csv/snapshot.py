@@ -5,8 +5,9 @@ pieces but the few that the commit touches. The pieces are shards of the maps, b
 file, each some hundred lines long. Until then, what the changes of the commit do is in overlays, one over each table.
 """
 
+import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from devicesvc import garbage_collection
@@ -28,10 +29,6 @@ class ShardedMap(Generic[T]):
 
     def __init__(self, shards: list[dict[str, T]]) -> None:
         self._shards = shards
-
-    @classmethod
-    def empty(cls) -> "ShardedMap[T]":
-        return cls([{} for _ in range(SHARDS)])
 
     def get(self, key: str) -> T | None:
         return self._shards[hash(key) % SHARDS].get(key)
@@ -62,10 +59,21 @@ class Slot(NamedTuple, Generic[T]):
     block: int
 
 
+class Block(NamedTuple):
+    """Some lines of a file, one after another, and their keys. Most are never needed one by one."""
+
+    keys: list[str]
+    content: bytes
+
+    def lines(self) -> dict[str, bytes]:
+        """The lines by key."""
+        return dict(zip(self.keys, io.BytesIO(self.content).readlines(), strict=True))
+
+
 class Table(Generic[T]):
     """All items of one entity in a snapshot.
 
-    content: the file without its header, in pieces. wanted: the names of the indexes that somebody has asked for,
+    wanted: the names of the indexes that somebody has asked for,
     shared with the tables that come after this one: so a commit goes on with these indexes and with no others.
     """
 
@@ -73,21 +81,31 @@ class Table(Generic[T]):
         self,
         format: Format[T],
         slots: ShardedMap[Slot[T]],
-        blocks: list[dict[str, bytes]],
-        content: list[bytes],
+        blocks: list[Block],
         wanted: set[str],
     ) -> None:
         self.format = format
         self._slots = slots
         self._blocks = blocks
-        self.content = content
         self._wanted = wanted
         self._indexes: dict[str, Index] = {}
 
     @classmethod
-    def from_records(cls, format: Format[T], records: Mapping[str, Record[T]]) -> "Table[T]":
-        """The table of a file that has these records, by key, in this order."""
-        return cls(format, ShardedMap.empty(), [], [], set()).apply(records)
+    def from_records(cls, format: Format[T], records: Iterable[tuple[str, Record[T]]]) -> "Table[T]":
+        """The table of a file that has these records, each with its key, in this order."""
+        shards: list[dict[str, Slot[T]]] = [{} for _ in range(SHARDS)]
+        blocks: list[Block] = []
+        rest = iter(records)
+        while some := list(islice(rest, BLOCK)):
+            for key, record in some:
+                shards[hash(key) % SHARDS][key] = Slot(record.item, len(blocks))
+            blocks.append(Block([key for key, _ in some], b"".join(record.line for _, record in some)))
+        return cls(format, ShardedMap(shards), blocks, set())
+
+    @property
+    def content(self) -> list[bytes]:
+        """The file without its header, in pieces."""
+        return [block.content for block in self._blocks]
 
     def get(self, key: str) -> T | None:
         slot = self._slots.get(key)
@@ -111,7 +129,7 @@ class Table(Generic[T]):
 
     def lines(self) -> dict[str, bytes]:
         """The line of each item by key, in the order of the file."""
-        return {key: line for block in self._blocks for key, line in block.items()}
+        return {key: line for block in self._blocks for key, line in block.lines().items()}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -121,11 +139,11 @@ class Table(Generic[T]):
         if not changes:
             return self
         slots: dict[str, Slot[T] | None] = {}
-        changed: dict[int, dict[str, bytes]] = {}  # copies of the blocks that change, by number
+        changed: dict[int, dict[str, bytes]] = {}  # the lines of the blocks that change, by number
 
         def block(number: int) -> dict[str, bytes]:
             if number not in changed:
-                changed[number] = dict(self._blocks[number]) if number < len(self._blocks) else {}
+                changed[number] = self._blocks[number].lines() if number < len(self._blocks) else {}
             return changed[number]
 
         last = max(len(self._blocks) - 1, 0)
@@ -140,11 +158,10 @@ class Table(Generic[T]):
             elif old:
                 slots[key] = None
                 del block(old.block)[key]
-        blocks, content = list(self._blocks), list(self.content)
-        for number, lines in sorted(changed.items()):
-            blocks[number : number + 1] = [lines]  # in the place of the old one, or after the last
-            content[number : number + 1] = [b"".join(lines.values())]
-        after = Table(self.format, self._slots.apply(slots), blocks, content, self._wanted)
+        blocks = list(self._blocks)
+        for number, lines in sorted(changed.items()):  # each in the place of the old one, or after the last
+            blocks[number : number + 1] = [Block(list(lines), b"".join(lines.values()))]
+        after = Table(self.format, self._slots.apply(slots), blocks, self._wanted)
         items = [(key, self.get(key), record.item if record else None) for key, record in changes.items()]
         after._indexes = {
             name: _index_after(self.index(name), self.format.indexes[name], items) for name in list(self._wanted)
