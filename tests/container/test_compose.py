@@ -176,9 +176,12 @@ class TestScale:
         assert tour(scale.url).startswith("ok")
         for number in range(10):
             requests.get(f"{scale.url}/healthz", headers={"X-Request-ID": f"mine-{number}"}).raise_for_status()
-        logs = [run("docker", "logs", each) for each in scale.containers("api")]
-        assert all("[mine-" in log for log in logs)
-        assert sum(log.count("[mine-") for log in logs) == 10
+
+        def lines():
+            return [run("docker", "logs", each).count("[mine-") for each in scale.containers("api")]
+
+        wait_until(lambda: sum(lines()) == 10)
+        assert all(lines())
         assert "[mine-" in run("docker", "logs", *scale.containers("nginx"))
 
     def test_postgresql_has_the_password_and_no_port_here(self, scale):
