@@ -40,10 +40,14 @@ class Answer:
         self._is_chunked = False
 
     @property
+    def is_new(self) -> bool:
+        """Whether the app was not asked yet; otherwise it is the rest of a long answer that is to be made."""
+        return self._pieces is None
+
+    @property
     def is_quick(self) -> bool:
-        """Whether it may be made where it is: the call changes nothing, so it does not wait for a disk; and it is not
-        the rest of a long answer."""
-        return self._pieces is None and self._request.method in ("GET", "HEAD", "OPTIONS")
+        """Whether it may be made where it is: the call changes nothing, so it does not wait for a disk."""
+        return self.is_new and self._request.method in ("GET", "HEAD", "OPTIONS")
 
     def produce(self) -> None:
         """Let the app go on until the answer is complete or HIGH bytes of it wait."""
@@ -56,10 +60,10 @@ class Answer:
                 if self._size > HIGH:
                     return
             self._finish()
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("The app failed at %s %s", self._request.method, self._request.environ["RAW_URI"])
             self.closes = True  # if it has begun, without the end of its body, so that the client knows
-            if not self.parts and self._left is None and not self._is_chunked:
+            if not self._has_begun:
                 self._refuse()
         self.close()
 
@@ -75,24 +79,20 @@ class Answer:
         parts, self.parts, self._size = self.parts, [], 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @property
+    def _has_begun(self) -> bool:
+        return bool(self._status) and not self._head
+
     def _start(self, status: str, headers: Sequence[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """start_response of PEP 3333. Raises ValueError if the head would not be one."""
-        if exc_info and self.parts:
+        if exc_info and self._has_begun:
             raise exc_info[1].with_traceback(exc_info[2])
         if self._status and not exc_info:
             raise AssertionError("start_response was called twice")
         if not _STATUS.fullmatch(status):
             raise ValueError(f"{status!r} is not a status line")
-        lines, length = [], None
-        for name, value in headers:
-            lower = name.lower()
-            if lower == "content-length":
-                length = int(value)
-            if lower not in _OF_THE_SERVER:
-                lines.append(f"{name}: {value}\r\n")
-        block = "".join(lines)
-        if not _HEADERS.fullmatch(block) or block.count("\n") != len(lines):
-            raise ValueError(f"{headers!r} are not headers")
+        block, length = _header_lines(headers)
+        self._left, self._is_chunked = None, False
         self._status = status
         if self._request.method == "HEAD" or status[0] == "1" or status[:3] in ("204", "304"):
             self._left = 0
@@ -140,7 +140,7 @@ class Answer:
 
     def _refuse(self) -> None:
         """Answer 500, in the words of the app."""
-        self._status, self._head = "", b""
+        self._status, self._head, self._left, self._is_chunked = "", b"", None, False
         refused = self._request.refused(Refusal(500, "The service failed; its log says why."))
         try:
             for piece in self._app(refused.environ, self._start):
@@ -148,6 +148,21 @@ class Answer:
         except Exception:
             log.exception("The app failed to answer 500")
             self.parts = [b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"]
+
+
+def _header_lines(headers: Sequence[tuple[str, str]]) -> tuple[str, int | None]:
+    """The lines of these headers, and the value of Content-Length. Raises ValueError if they are not headers."""
+    lines, length = [], None
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "content-length":
+            length = int(value)
+        if lower not in _OF_THE_SERVER:
+            lines.append(f"{name}: {value}\r\n")
+    block = "".join(lines)
+    if not _HEADERS.fullmatch(block) or block.count("\n") != len(lines):
+        raise ValueError(f"{headers!r} are not headers")
+    return block, length
 
 
 _last_date = 0, ""

@@ -26,6 +26,7 @@ LINGER = 2.0  # seconds for a client to read the answer to a request that it has
 LAST = 0.5  # seconds that an idle connection stays open when the worker stops: a request may be on its way
 MAX_HELD = 128 * 1024 * 1024  # bytes of requests and answers of all connections together
 MAX_READ = 64 * 1024  # bytes read at once
+MAX_ACCEPTED = 64  # connections, before others get their turn
 IN_TURN = 16  # requests of one connection, sent together, that are answered before others get their turn
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -131,10 +132,10 @@ class Loop:
         with suppress(BlockingIOError):  # the pipe is full: it is awake
             os.write(self._wake[1], b".")
 
-    def _try(self, step: Callable[[Connection], object], conn: Connection) -> None:
+    def _try(self, step: Callable[..., object], conn: Connection, *arguments: object) -> None:
         """A fault that nobody foresaw costs one connection, and not all of them."""
         try:
-            step(conn)
+            step(conn, *arguments)
         except Exception:
             log.exception("A connection is closed, because the server failed")
             self._close(conn)
@@ -144,10 +145,11 @@ class Loop:
         end soon."""
         self.is_stopping = True
         for sock in self._sockets:
-            self._accept(sock)
+            self._accept(sock, self._cfg.backlog)
         self._listen(False)
         for sock in self._sockets:
             sock.close()
+        self._sockets = []
         for conn in self._waiting:
             if not conn.answer and not conn.reader.has_begun:
                 conn.deadline = min(conn.deadline, self._now + LAST)
@@ -164,8 +166,8 @@ class Loop:
                 self._selector.register(sock, _READ, sock) if on else self._selector.unregister(sock)
             self._listens = on
 
-    def _accept(self, sock: socket.socket) -> None:
-        for _ in range(self._cfg.worker_connections):
+    def _accept(self, sock: socket.socket, most: int = MAX_ACCEPTED) -> None:
+        for _ in range(most):
             if len(self._connections) >= self._cfg.worker_connections and not self._evict():
                 self._listen(False)  # until one of those that are at work has ended
                 return
@@ -191,7 +193,7 @@ class Loop:
         conn = Connection(client, RequestReader(self._cfg, base), self._now)
         self._connections.add(conn)
         self._wait(conn, _READ, LAST if self.is_stopping else GRACE)
-        self._read(conn)  # its first bytes are mostly there
+        self._try(self._read, conn)  # its first bytes are mostly there
 
     def _evict(self, holding: bool = False) -> bool:
         """Close the connection that has waited longest for its client. holding: of those that hold bytes."""
@@ -225,7 +227,7 @@ class Loop:
                 self._close(conn)
             else:
                 self._closed += 1
-                self._refuse(conn, Refusal(408, "The request took too long to arrive."))
+                self._try(self._refuse, conn, Refusal(408, "The request took too long to arrive."))
         if self._closed:
             log.warning("Closed %d connections that were too slow, or the oldest of too many.", self._closed)
             self._closed = 0
@@ -353,6 +355,7 @@ class Loop:
             else:
                 self._close(conn)
             return False
+        conn.begun = self._now
         try:
             conn.reader.resume()
         except Refusal as refusal:

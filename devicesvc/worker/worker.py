@@ -47,6 +47,7 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._here: Connection | None = None  # whose answer that thread is making
         self._since = self._turned = monotonic()
         self._bell = threading.Event()
+        self._end = 0.0  # when a worker that stops ends at the latest
         self._is_asleep = self._has_ended = False
         self._jobs = SimpleQueue[Connection]()
         for sock in self.sockets:
@@ -89,14 +90,14 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
 
     def _lead(self) -> None:
         self._leader = threading.get_ident()
-        end = None
+        loop = self._loop
         try:
-            while end is None or not (self._loop.is_empty or monotonic() > end):
-                if not self.alive and end is None:
-                    end = monotonic() + self.cfg.graceful_timeout
-                    self._loop.stop()
+            while not (loop.is_stopping and (loop.is_empty or monotonic() > self._end)):
+                if not self.alive and not loop.is_stopping:
+                    self._end = monotonic() + self.cfg.graceful_timeout
+                    loop.stop()
                 self._turned = monotonic()
-                self._loop.turn(1.0 if end is None else 0.1)
+                loop.turn(0.1 if loop.is_stopping else 1.0)
         except _Replaced:
             return
         except Exception:
@@ -116,10 +117,11 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
     # Answers.
 
     def _dispatch(self, conn: Connection) -> bool:
-        self.nr += 1
-        if self.nr >= self.max_requests:
-            self.alive = False
         assert conn.answer
+        if conn.answer.is_new:
+            self.nr += 1
+            if self.nr >= self.max_requests:
+                self.alive = False
         if conn.answer.is_quick:
             return self._produce_here(conn, conn.answer)
         self._loop.release(conn)

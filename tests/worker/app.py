@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 from urllib.parse import parse_qs
 from wsgiref.validate import validator
@@ -88,6 +89,12 @@ def fail(environ, start_response):
     raise RuntimeError("on purpose")
 
 
+def leave(environ, start_response):
+    if "devicesvc.refusal" in environ:
+        return echo(environ, start_response)
+    sys.exit(3)
+
+
 def fail_late(_environ, start_response):
     start_response("200 OK", [])
     yield b"begun"
@@ -104,7 +111,7 @@ def bad_header(environ, start_response):
 PATHS = {
     **{"/sized": sized, "/status": status, "/written": written, "/restarted": restarted, "/stream": Stream},
     **{"/block": block, "/unblock": unblock, "/fail": fail, "/fail-late": fail_late, "/bad-header": bad_header},
-    **{"/was-left": was_left},
+    **{"/was-left": was_left, "/exit": leave},
 }
 
 

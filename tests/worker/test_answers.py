@@ -40,12 +40,13 @@ def test_no_body_follows_the_head_where_there_is_none(shared, path):
 
 
 def test_exc_info_replaces_what_was_not_sent(shared):
-    answer = shared.raw(request("GET", "/restarted", CLOSE))
+    answer = shared.raw(request("GET", "/restarted"), request("GET", "/sized?says=1&has=1", CLOSE))
     assert answer.startswith(b"HTTP/1.1 404 No\r\n")
     assert b"X-First" not in answer
+    assert b"\r\n\r\nHTTP/1.1 200 OK" in answer
 
 
-@pytest.mark.parametrize("path", ["/fail", "/bad-header"])
+@pytest.mark.parametrize("path", ["/fail", "/bad-header", "/exit"])
 def test_an_app_that_fails_is_asked_for_its_answer_to_that(shared, path):
     answer = shared.raw(request("GET", path))
     assert first_json(answer)["devicesvc.refusal"][0] == 500
