@@ -6,6 +6,7 @@
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
+# make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit
 # make picture and make api-table renew the picture and the table of calls in the READMEs
@@ -19,8 +20,8 @@ LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test coverage test-long test-container mutants check hooks wheel lock image push bench bench-migrate picture \
-  api-table clean
+.PHONY: run test coverage test-long test-container mutants check hooks wheel lock image push bench bench-migrate calls \
+  picture api-table clean
 
 run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -78,6 +79,9 @@ bench: $(VENV)/installed
 # ARGS=--rows=100000 is shorter. It compares with sqlite3 and sqlite-utils, if they are installed.
 bench-migrate: $(VENV)/installed
 	$(BIN)/python benchmarks/migrate.py $(ARGS)
+
+calls: $(VENV)/installed
+	@$(BIN)/python -m benchmarks.calls $(ARGS)
 
 picture: $(VENV)/installed-test
 	$(BIN)/python docs/picture.py
