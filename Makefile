@@ -6,6 +6,7 @@
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
+# make bench compares this service with others and writes docs/performance.md (15 minutes; ARGS=--quick prints only)
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit
@@ -70,15 +71,13 @@ push:
 	docker tag devicesvc $(IMAGE)
 	docker push $(IMAGE)
 
-bench: $(VENV)/installed
-	$(BIN)/python benchmarks/get_by_id.py
-	$(BIN)/python benchmarks/csv_store.py
-	$(BIN)/python benchmarks/bulk.py
-	$(BIN)/python -m benchmarks.stores
+# It needs Debian's wrk, and for one of the programs that it compares, npm.
+bench: $(VENV)/installed-bench $(if $(shell command -v npm),$(VENV)/json-server/installed)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
-# ARGS=--rows=100000 is shorter. It compares with sqlite3 and sqlite-utils, if they are installed.
-bench-migrate: $(VENV)/installed
-	$(BIN)/python benchmarks/migrate.py $(ARGS)
+# ARGS=--rows=100000 is shorter. It compares with sqlite3, if it is installed.
+bench-migrate: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks.migrate $(ARGS)
 
 calls: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.calls $(ARGS)
@@ -98,15 +97,21 @@ $(VENV)/bin/python:
 	@echo "Making the virtual environment $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# $(VENV)/installed marks that setup.cfg is installed; -test, -dev and -mutants mark that its extra is installed too.
-INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants
+# $(VENV)/installed marks that setup.cfg is installed; -test and the others mark that this extra is installed too.
+INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants \
+  $(VENV)/installed-bench
 $(VENV)/installed: EXTRA =
 $(VENV)/installed-test: EXTRA = [test]
 $(VENV)/installed-dev: EXTRA = [dev]
 $(VENV)/installed-mutants: EXTRA = [mutants]
+$(VENV)/installed-bench: EXTRA = [bench]
 $(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
 	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'
+	@touch $@
+
+$(VENV)/json-server/installed: $(VENV)/bin/python
+	@npm install --silent --no-audit --no-fund --prefix $(@D) json-server@0.17.4
 	@touch $@
 
 # Installs the versions that the image has. The packages that only the tests need are not in the lock: they come later.

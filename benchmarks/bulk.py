@@ -1,95 +1,66 @@
-"""Many devices at once: a batch compared with single calls, a list, an import: python benchmarks/bulk.py
-
-Prints medians and extremes. The batch and the single calls take turns, so that a busy moment of the machine hits both.
-Each ratio is of one turn. All calls go over one connection to a service on a file of its own.
-"""
+"""Many devices at once: CSV exports, ways to add devices, and the migration beside other loaders."""
 
 import json
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
-from http.client import HTTPConnection
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
+import requests
+
+from benchmarks import migrate, peers
+from benchmarks.devices import as_csv, make_devices
+from benchmarks.run import FEW, MANY, Run
+from benchmarks.updates import milliseconds
 from devicesvc.api.examples import ADD
-from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
-from devicesvc.model import Device
 
-BIN = Path(sys.executable).parent
-PORT = 18_251
-TURNS, BATCH, ROWS = 7, 1_000, 10_000
+EXPORT, ADDING, MIGRATION = "CSV export", "Adding 1,000 devices", "Migration"
 JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        command = [BIN / "devicesvc", "serve", f"{folder}/device.csv", "--host", "127.0.0.1", "--port", str(PORT)]
-        service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        url = f"http://127.0.0.1:{PORT}/healthz"
-        try:
-            subprocess.run(["curl", "-sfo", "/dev/null", "--retry", "9", "--retry-connrefused", url], check=True)
-            with closing(HTTPConnection("127.0.0.1", PORT)) as connection:
-                measure(connection)
-        finally:
-            service.terminate()
-            service.wait()
+def measure_export(run: Run) -> None:
+    """Time the export of all devices as CSV, in the programs that can."""
+    with run.fleet(MANY, lambda peer: peer.export) as services:
+        for _ in range(run.turns):
+            for peer, service in services.items():
+                run.progress.show(peer.name)
+                before, begin = service.cpu(), time.perf_counter()
+                answer = requests.get(f"{service.url}{peer.export}", headers={"Accept": "text/csv"}, timeout=60)
+                seconds, used = time.perf_counter() - begin, service.cpu() - before
+                if answer.content.count(b"\n") != MANY + 1:
+                    raise RuntimeError(f"{peer.name} did not export {MANY:,} devices.")
+                run.results.add(EXPORT, f"{MANY:,} devices", peer.name, "s", seconds, used * 1e6)
 
 
-def measure(connection: HTTPConnection) -> None:
-    batches, singles, lists, csvs, imports, checks = [], [], [], [], [], []
-    one, many = json.dumps(ADD).encode(), json.dumps({"create": [ADD] * BATCH}).encode()
-    file = FORMAT.header + b"".join(FORMAT.encode(Device.build({"id": f"d{n}", **ADD})) for n in range(ROWS))
-    for _ in range(TURNS):
-        empty(connection)
-        batches.append(call(connection, "POST", "/v1/devices/batch", many, JSON)[0])
-        lists.append(call(connection, "GET", "/v1/devices"))
-        csvs.append(call(connection, "GET", "/v1/devices", headers={"Accept": "text/csv"}))
-        empty(connection)
-        singles.append(sum(call(connection, "POST", "/v1/devices", one, JSON)[0] for _ in range(BATCH)))
-        empty(connection)
-        checks.append(call(connection, "POST", "/v1/devices/import?dry_run=true", file, CSV)[0])
-        imports.append(call(connection, "POST", "/v1/devices/import", file, CSV)[0])
-    show(f"a batch of {BATCH} creates", batches, 1000, "ms")
-    show(f"{BATCH} single POSTs", singles, 1000, "ms")
-    show("single to batch", [single / batch for single, batch in zip(singles, batches, strict=True)], 1, "times")
-    show(f"a list of {BATCH} devices, {lists[0][1]} bytes", [seconds for seconds, _ in lists], 1000, "ms")
-    show(f"the same as CSV, {csvs[0][1]} bytes", [seconds for seconds, _ in csvs], 1000, "ms")
-    show(f"an import of {ROWS} rows, {len(file)} bytes", imports, 1, "s")
-    show("the same with dry_run", checks, 1, "s")
+def measure_adding(run: Run) -> None:
+    """Time 1,000 single POSTs, one batch, and one import, in our service."""
+    one, batch = json.dumps(ADD).encode(), json.dumps({"create": [ADD] * FEW}).encode()
+    with peers.CSV.service(run.prepared(FEW)) as service, requests.Session() as session:
+
+        def post(path: str, body: bytes, headers: dict[str, str]) -> None:
+            session.post(f"{service.url}/v1/devices{path}", body, headers=headers, timeout=60).raise_for_status()
+
+        def post_each(bodies: Sequence[bytes]) -> None:
+            for body in bodies:
+                post("", body, JSON)
+
+        for turn in range(min(run.turns, 3)):
+            file = as_csv(make_devices(FEW * (turn + 2))[-FEW:])  # none of them is there yet
+            ways: dict[str, Callable[[], object]] = {
+                "single POSTs": lambda: post_each([one] * FEW),
+                "one batch": lambda: post("/batch", batch, JSON),
+                "one import of CSV": lambda: post("/import", file, CSV),  # noqa: B023
+            }
+            for row, add in ways.items():
+                run.progress.show(row)
+                run.results.add(ADDING, row, peers.CSV.name, "s", milliseconds(add) / 1000)
 
 
-def empty(connection: HTTPConnection) -> None:
-    """Delete all devices."""
-    while devices := json.loads(fetch(connection, "GET", "/v1/devices"))["data"]:
-        fetch(connection, "DELETE", "/v1/devices", json.dumps({"ids": [device["id"] for device in devices]}).encode())
-
-
-def call(connection: HTTPConnection, *request: object, **headers: object) -> tuple[float, int]:
-    """Seconds until the whole answer is there, and its bytes."""
-    begin = time.perf_counter()
-    size = len(fetch(connection, *request, **headers))
-    return time.perf_counter() - begin, size
-
-
-def fetch(
-    connection: HTTPConnection, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> bytes:
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    data = answer.read()
-    if answer.status not in (200, 201):
-        sys.exit(f"{method} {path}: {answer.status} {data.decode()}")
-    return data
-
-
-def show(what: str, figures: Sequence[float], scale: float, unit: str) -> None:
-    low, middle, high = (scale * each for each in (min(figures), statistics.median(figures), max(figures)))
-    print(f"{what:45} {middle:8.2f} {unit} ({low:.2f} to {high:.2f})")
-
-
-if __name__ == "__main__":
-    main()
+def measure_migration(run: Run) -> None:
+    """Time `devicesvc migrate` beside other ways to load CSV into SQLite."""
+    source = run.folder / "migrated.csv"
+    migrate.generate(source, run.rows)
+    for _ in range(min(run.turns, 3)):
+        for name, loader in migrate.loaders().items():
+            run.progress.show(name)
+            seconds, peak = migrate.measure(loader, source)
+            run.results.add(MIGRATION, f"{run.rows:,} rows", name, "rows/s", run.rows / seconds)
+            run.results.add(MIGRATION, "memory", name, "MB", peak)

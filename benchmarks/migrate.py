@@ -1,4 +1,4 @@
-"""The migration compared with other ways to load CSV into SQLite: python benchmarks/migrate.py [--rows 1000000]
+"""The migration compared with other ways to load CSV into SQLite: python -m benchmarks.migrate [--rows 1000000]
 
 Each runs in a process of its own, on a file of devices with one or two network interfaces each. The loader that uses
 only the standard library checks nothing, and fills the same tables with the same settings. .import and sqlite-utils
@@ -28,6 +28,8 @@ from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.transfer.mover import Result, migrate
 
 Load = Callable[[Path, Path], None]
+OURS = "devicesvc migrate, checked and verified"
+SQLITE_UTILS = Path(sys.executable).with_name("sqlite-utils")
 
 
 def main() -> None:
@@ -35,24 +37,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        whole, tenth = Path(folder, "device.csv"), Path(folder, "tenth.csv")
-        generate(whole, rows)
-        generate(tenth, rows // 10)
-        ours = measure("devicesvc migrate, checked and verified", migrated, whole, rows)
-        plain = measure("csv.reader + executemany, unchecked", loaded, whole, rows)
-        others = {"standard library": plain}
-        if shutil.which("sqlite3"):
-            others["sqlite3 .import"] = measure("sqlite3 .import into one table", imported, whole, rows)
-        else:
-            print("sqlite3 .import was left out: install the Debian package sqlite3")
-        if shutil.which("sqlite-utils", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"):
-            few = measure("devicesvc migrate, a tenth of it", migrated, tenth, rows // 10)
-            slow = measure("sqlite-utils insert --csv, the same tenth", inserted, tenth, rows // 10)
-            print(f"on that tenth the migration is {few / slow:.2f} times as fast as sqlite-utils")
-        else:
-            print("sqlite-utils was left out: pip install sqlite-utils")
-        for name, rate in others.items():
-            print(f"the migration is {ours / rate:.2f} times as fast as {name}")
+        source = Path(folder, "device.csv")
+        generate(source, rows)
+        for name, loader in loaders().items():
+            seconds, peak = measure(loader, source)
+            print(f"{name:50} {seconds:7.1f} s {rows / seconds:10,.0f} rows/s {peak:6.0f} MB", flush=True)
+
+
+def loaders() -> dict[str, Load]:
+    """The ways to load that there are here, by name; our own is the first."""
+    found: dict[str, Load] = {OURS: migrated, "csv.reader + executemany, unchecked": loaded}
+    if shutil.which("sqlite3"):
+        found["sqlite3 .import into one table, unchecked"] = imported
+    if SQLITE_UTILS.exists():
+        found["sqlite-utils insert --csv, one table"] = inserted
+    return found
 
 
 def generate(path: Path, rows: int) -> None:
@@ -74,8 +73,8 @@ def generate(path: Path, rows: int) -> None:
             file.write(",".join(cells) + "\n")
 
 
-def measure(what: str, load: Load, source: Path, rows: int) -> float:
-    """Rows per second of a load in a process of its own."""
+def measure(load: Load, source: Path) -> tuple[float, float]:
+    """The seconds of a load in a process of its own, and the most memory that it had, in MB."""
     target = source.with_suffix(".db")
     context = get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
@@ -85,8 +84,7 @@ def measure(what: str, load: Load, source: Path, rows: int) -> float:
     seconds, peak = receiving.recv()
     process.join()
     target.unlink()
-    print(f"{what:42} {seconds:7.1f} s {rows / seconds:10,.0f} rows/s {peak:6.0f} MB", flush=True)
-    return rows / float(seconds)
+    return seconds, peak
 
 
 def run(load: Load, source: Path, target: Path, result: Connection) -> None:
@@ -94,7 +92,7 @@ def run(load: Load, source: Path, target: Path, result: Connection) -> None:
     load(source, target)
     seconds = time.perf_counter() - begin
     who = resource.RUSAGE_CHILDREN if load in (imported, inserted) else resource.RUSAGE_SELF
-    result.send((seconds, resource.getrusage(who).ru_maxrss / 1024))
+    result.send((seconds, resource.getrusage(who).ru_maxrss * 1024 / 1e6))
 
 
 def migrated(source: Path, target: Path) -> None:
@@ -139,11 +137,11 @@ def loaded(source: Path, target: Path) -> None:
 
 
 def imported(source: Path, target: Path) -> None:
-    subprocess.run(["sqlite3", target, ".mode csv", f".import {source} devices"], check=True)
+    subprocess.run(["sqlite3", str(target), ".mode csv", f".import {source} devices"], check=True)
 
 
 def inserted(source: Path, target: Path) -> None:
-    command = [Path(sys.executable).with_name("sqlite-utils"), "insert", target, "devices", source, "--csv"]
+    command: list[str | Path] = [SQLITE_UTILS, "insert", target, "devices", source, "--csv"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

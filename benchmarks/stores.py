@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devicesvc.migrations import upgrade
 
-from benchmarks.csv_store import make_devices
+from benchmarks.devices import make_devices
 from devicesvc.dao.urls import open_store
 from tests.postgres import running_server
 
@@ -56,7 +56,9 @@ def main() -> None:
     for size in SIZES:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, services(Path(folder), size) as kinds:
             print(f"{size} devices".ljust(16) + "".join(f"{method:>28}" for method in ("GET", "PUT", "POST")))
-            rates = {(kind, method): [] for kind in kinds for method in ("GET", "PUT", "POST")}
+            rates: dict[tuple[str, str], list[float]] = {
+                (kind, method): [] for kind in kinds for method in ("GET", "PUT", "POST")
+            }
             for method in ("GET", "PUT", "POST"):
                 for _ in range(turns):
                     for kind in kinds:
@@ -87,7 +89,15 @@ def services(folder: Path, size: int) -> Iterator[list[str]]:
                 upgrade(url)
             with open_store(url) as store:
                 store.write(lambda tx: tx.devices.put_many(devices))
-            command = [BIN / "devicesvc", "serve", url, "--host", "127.0.0.1", "--port", str(PORTS[kind])]
+            command: list[str | Path] = [
+                BIN / "devicesvc",
+                "serve",
+                url,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(PORTS[kind]),
+            ]
             service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             stack.callback(service.wait)
             stack.callback(service.terminate)
@@ -99,7 +109,7 @@ def rate(port: int, method: str, folder: Path, seconds: int) -> float:
     url = f"http://127.0.0.1:{port}/v1/devices"
     wait = ["curl", "-sfo", "/dev/null", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", f"{url}?limit=1"]
     subprocess.run(wait, check=True)
-    command = [
+    command: list[str | Path] = [
         "wrk",
         "-t1",
         f"-c{CLIENTS}",
@@ -112,9 +122,10 @@ def rate(port: int, method: str, folder: Path, seconds: int) -> float:
         method,
     ]
     words = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in words or "Socket errors" in words:
+    found = re.search(r"Requests/sec: +([0-9.]+)", words)
+    if not found or "Non-2xx" in words or "Socket errors" in words:
         sys.exit(words)
-    return float(re.search(r"Requests/sec: +([0-9.]+)", words)[1])
+    return float(found[1])
 
 
 if __name__ == "__main__":

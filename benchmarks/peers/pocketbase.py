@@ -1,0 +1,56 @@
+"""PocketBase with a collection of devices that everybody may read and change."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from benchmarks.services import Service
+from devicesvc.model import Device
+
+PROGRAM = Path(sys.executable).with_name("pocketbase")
+USER = {"identity": "bench@example.com", "password": "only-for-this-run"}
+RULES = dict.fromkeys(("listRule", "viewRule", "createRule", "updateRule", "deleteRule"), "")
+FIELDS = [
+    {
+        "name": "id",
+        "type": "text",
+        "primaryKey": True,
+        "required": True,
+        "min": 1,
+        "max": 64,
+        "pattern": "^[A-Za-z0-9._-]+$",
+    },
+    *({"name": name, "type": "text"} for name in ("name", "type", "status")),
+    *({"name": name, "type": "json"} for name in ("hardware", "software", "nic")),
+]
+
+
+def command(folder: Path, port: int) -> list[str | Path]:
+    return [PROGRAM, "serve", f"--http=127.0.0.1:{port}", f"--dir={folder}/pocketbase"]
+
+
+def prepare(folder: Path, devices: Sequence[Device]) -> None:
+    """Make the collection as an administrator does, and fill its table."""
+    user: list[str | Path] = [PROGRAM, "superuser", "upsert", *USER.values(), f"--dir={folder}/pocketbase"]
+    subprocess.run(user, check=True, stdout=subprocess.DEVNULL)
+    with Service("PocketBase", lambda port: command(folder, port), ready="/api/health") as service:
+        login = requests.post(f"{service.url}/api/collections/_superusers/auth-with-password", json=USER, timeout=10)
+        headers = {"Authorization": login.json()["token"]}
+        collection: Any = {"name": "devices", "type": "base", "fields": FIELDS, **RULES}
+        made = requests.post(f"{service.url}/api/collections", json=collection, headers=headers, timeout=10)
+        made.raise_for_status()
+    with closing(sqlite3.connect(folder / "pocketbase/data.db")) as database, database:
+        for device in devices:
+            row = {
+                name: value if isinstance(value, str) else json.dumps(value) for name, value in asdict(device).items()
+            }
+            names = ", ".join(row)
+            database.execute(f"INSERT INTO devices ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))

@@ -1,0 +1,81 @@
+"""One run: how long it measures, where it keeps its files, and the line that says how far it is."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.devices import make_devices, write_ids
+from benchmarks.peers import Peer
+from benchmarks.results import Results
+from benchmarks.services import Service
+
+FEW, MANY = 1_000, 100_000  # devices
+
+
+@dataclass
+class Progress:
+    """The line on a terminal. seconds: how long each part takes, as expected."""
+
+    seconds: dict[str, int]
+    part: str = ""
+    _begin: float = 0
+
+    def begin(self, part: str) -> None:
+        self.part, self._begin = part, time.monotonic()
+
+    def show(self, words: str) -> None:
+        """Say what is measured now, and how much time is left."""
+        parts = list(self.seconds)
+        later = sum(self.seconds[part] for part in parts[parts.index(self.part) + 1 :])
+        left = later + max(0, self.seconds[self.part] - (time.monotonic() - self._begin))
+        if sys.stderr.isatty():
+            line = f"{left // 60:3.0f} min {left % 60:2.0f} s left: {self.part}: {words}"
+            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Run:
+    """turns: how often each figure is measured. seconds: how long one turn takes. sizes: how many devices are read.
+    rows: how many are migrated. folder: where all files are kept for the time."""
+
+    results: Results
+    progress: Progress
+    peers: Sequence[Peer]
+    folder: Path
+    turns: int
+    seconds: int
+    sizes: Sequence[int]
+    rows: int
+    _prepared: dict[int, Path] = field(default_factory=dict)
+
+    def prepared(self, size: int) -> Path:
+        """The folder with so many devices, in the form of each program, and their ids in the file `ids`."""
+        if size not in self._prepared:
+            self.progress.show(f"making {size:,} devices")
+            folder = self.folder / str(size)
+            folder.mkdir()
+            devices = make_devices(size)
+            peers.prepare(folder, devices, self.peers)
+            write_ids(folder / "ids", devices)
+            self._prepared[size] = folder
+        return self._prepared[size]
+
+    @contextmanager
+    def fleet(self, size: int, can: Callable[[Peer], object]) -> Iterator[dict[Peer, Service]]:
+        """All programs that can do this, on so many devices, as long as the block runs."""
+        folder = self.prepared(size)
+        with ExitStack() as stack:
+            services = {}
+            for peer in filter(can, self.peers):
+                self.progress.show(f"starting {peer.name}")
+                services[peer] = stack.enter_context(peer.service(folder))
+            yield services
