@@ -4,22 +4,18 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MANY = 100_000  # objects
-
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Collect no garbage meanwhile: to look for some took half the time of reading a large file.
-
-    If many objects were made, they are never looked at: that would stop all threads for a second.
-    """
+    """Collect no garbage meanwhile, nor among what was made meanwhile as long as little else is made. To look for some
+    took half the time of reading a large file."""
     was_on = gc.isenabled()
-    gc.collect(1)  # otherwise `freeze` keeps the garbage of now for ever
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_count()[0] > MANY:
-            gc.freeze()
+        # Both together put all objects among the old ones. As new ones, they would be looked at three times right after.
+        gc.freeze()
+        gc.unfreeze()
         if was_on:
             gc.enable()
