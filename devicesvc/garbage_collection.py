@@ -14,7 +14,7 @@ def paused() -> Iterator[None]:
     try:
         yield
     finally:
-        # Both together put all objects among the old ones. As new ones, they would be looked at three times right after.
+        # Both together put all objects among the old ones. New ones would be looked at three times right after.
         gc.freeze()
         gc.unfreeze()
         if was_on:

@@ -1,7 +1,8 @@
 """Devices as CSV in the body of a request or of an answer, in the file format of the CSV store."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from flask import Response, request
@@ -26,7 +27,7 @@ DOCUMENTED: dict[str, Any] = {
     "example": examples.CSV,
 }
 
-_CHUNK = 500  # lines
+_CHUNK = 200  # lines
 
 
 def is_wanted() -> bool:
@@ -37,15 +38,16 @@ def is_wanted() -> bool:
 
 def answer(where: DeviceFilter, page_request: PageRequest) -> Response:
     """Answer with the devices that fit, as a CSV file. Raises StoreUnavailable."""
-    devices = store().devices.page(where, page_request).items
+    chunks = store().devices.chunks(where, page_request, _CHUNK)
+    first = next(chunks, [])  # what the store cannot read is refused before the answer begins
     headers = {"Content-Disposition": "attachment; filename=device.csv"}
-    return Response(_file(devices), headers=headers, mimetype=MEDIA_TYPE)
+    return Response(_file(chain([first], chunks)), headers=headers, mimetype=MEDIA_TYPE)
 
 
-def _file(devices: list[Device]) -> Iterator[bytes]:
+def _file(chunks: Iterable[Sequence[Device]]) -> Iterator[bytes]:
     yield DEVICE_CSV.header
-    for start in range(0, len(devices), _CHUNK):
-        yield b"".join(map(DEVICE_CSV.encode, devices[start : start + _CHUNK]))
+    for devices in chunks:
+        yield b"".join(map(DEVICE_CSV.encode, devices))
 
 
 def read() -> list[Device]:

@@ -10,7 +10,7 @@ What all stores have in common is written here, once. A store implements the met
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -137,6 +137,12 @@ class Reader(ABC, Generic[Item, Filter]):
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return the ids that no item has, each once, in the order given."""
         return [id for id in dict.fromkeys(ids) if not self.find(id)]
+
+    def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
+        """Yield the items of a page, at most so many together, all of one snapshot."""
+        items = self.page(where, request).items
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
 
     def list(self, where: Filter | None = None) -> list[Item]:
         """Return all items that fit, by id in the order of code points; an empty list if none fits."""

@@ -169,3 +169,23 @@ def test_a_change_pages_over_its_own_changes(store):
         return [each.id for each in tx.devices.page(DeviceFilter(), PageRequest(limit=3, after=Cursor("2", "2"))).items]
 
     assert store.write(change) == ["3", "35", "5"]
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3, 1000])
+@pytest.mark.parametrize("sort", ["id", "-status"])
+def test_chunks_are_the_page_in_pieces(store, limit, sort):
+    request = PageRequest(sort.lstrip("-"), sort.startswith("-"), limit=limit)
+    for where in (DeviceFilter(), DeviceFilter(type="gateway"), DeviceFilter(name="none")):
+        chunks = list(store.devices.chunks(where, request, 2))
+        assert [each for chunk in chunks for each in chunk] == store.devices.page(where, request).items
+        assert all(len(chunk) <= 2 for chunk in chunks)
+
+
+def test_chunks_are_those_of_one_moment(store):
+    chunks = store.devices.chunks(DeviceFilter(), PageRequest(), 2)
+    before = store.devices.list()
+    found = list(next(chunks))
+    store.write(lambda tx: tx.devices.remove(device.id for device in before))
+    for chunk in chunks:
+        found.extend(chunk)
+    assert found == before

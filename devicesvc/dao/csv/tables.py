@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from operator import attrgetter
@@ -64,6 +65,17 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
             total = len(self._in_all(conditions)) if request.count and len(conditions) > 1 else least
             rest = self._items(order.walk(request.after, request.descending), conditions)
         return _first_page(rest, total if request.count else None, request, value_of)
+
+    def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
+        """As in the base. It walks through its snapshot as the items are taken, and keeps no list of them."""
+        left = request.limit
+        while left is None or left > 0:
+            page = self.page(where, replace(request, limit=size if left is None else min(left, size), count=False))
+            yield page.items
+            if not page.next:
+                return
+            left = None if left is None else left - len(page.items)
+            request = replace(request, after=page.next)
 
     def _in_all(self, conditions: Sequence[_Condition]) -> set[str]:
         """The ids of the items that fit these conditions, of which the first has the fewest."""
