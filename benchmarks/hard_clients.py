@@ -1,20 +1,21 @@
 """Does an ordinary client notice what others do? Slow clients, long transfers, and the end of the service."""
 
 import http.client
+import itertools
 import math
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import requests
 
 from benchmarks import peers
-from benchmarks.devices import as_csv, make_devices
-from benchmarks.run import FEW, MANY, Run
+from benchmarks.run import MANY, Run
 from benchmarks.services import Service
 
 SLOW, LONG, STOP = "Slow clients", "Long transfers", "SIGTERM under load"
@@ -47,7 +48,7 @@ KINDS = {
 def measure_slow(run: Run) -> None:
     """Ask as an ordinary client, alone and beside slow clients of each kind."""
     folder = run.prepared(MANY)
-    path = "/v1/devices/" + (folder / "ids").read_text().split("\n", 1)[0]
+    path = f"/v1/devices/{peers.first_id(folder)}"
     for kind, slow in KINDS.items():
         with peers.CSV.service(folder) as service:
             run.progress.show(f"alone, before {kind}")
@@ -123,10 +124,8 @@ def ask_for(service: Service, path: str, seconds: float) -> tuple[list[float], i
 def measure_long_transfers(run: Run) -> None:
     """GET one device again and again until another client has imported 60 MB; a third exports without a pause."""
     folder = run.prepared(MANY)
-    path = "/v1/devices/" + (folder / "ids").read_text().split("\n", 1)[0]
-    run.progress.show("making 60 MB")
-    line = len(as_csv(make_devices(FEW))) / FEW
-    file = as_csv(make_devices(int(60e6 / line)))
+    path = f"/v1/devices/{peers.first_id(folder)}"
+    file = devices_of(60, folder / "device.csv")
     done = threading.Event()
     with peers.CSV.service(folder) as service:
 
@@ -153,6 +152,14 @@ def measure_long_transfers(run: Run) -> None:
         for thread in threads:
             thread.join()
     run.results.add(LONG, LONG_ROW, peers.CSV.name, "ms", sorted(times)[len(times) * 99 // 100] * 1000)
+
+
+def devices_of(megabytes: int, source: Path) -> bytes:
+    """A CSV file of this size: the devices of another file again and again, under new ids."""
+    with source.open("rb") as file:
+        header, *lines = file
+    copies = (str(number).encode() + line for number in itertools.count(1) for line in lines)
+    return header + b"".join(itertools.islice(copies, megabytes * 10**6 * len(lines) // source.stat().st_size))
 
 
 def measure_stop(run: Run) -> None:

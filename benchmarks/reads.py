@@ -1,13 +1,12 @@
 """GET of one device and of a list, by 8 clients that keep their connections; and by clients that do not."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from benchmarks.devices import make_devices
 from benchmarks.peers import Peer, Request
 from benchmarks.run import FEW, Run
 from benchmarks.services import Service
@@ -37,7 +36,7 @@ def measure(run: Run) -> None:
         one = ids.with_name("one_id")
         one.write_text(ids.read_text().split("\n", 1)[0] + "\n")
         with run.fleet(size, lambda peer: peer.item) as services:
-            check_answers(services, size)
+            check_answers(services, ids.parent)
             for kind in (GET, AGAIN, BY_ID, LIST) if size == FEW else (GET, BY_ID, LIST):
                 _measure_row(run, services, kind, size, one if kind == AGAIN else ids)
 
@@ -62,10 +61,9 @@ def measure_new_connections(run: Run) -> None:
                 run.results.add(NEW_CONNECTIONS, "GET by id, a connection each", peer.name, "requests/s", *found)
 
 
-def check_answers(services: Mapping[Peer, Service], size: int) -> None:
+def check_answers(services: Mapping[Peer, Service], folder: Path) -> None:
     """Raise RuntimeError unless each program answers each read with the same device."""
-    device = asdict(make_devices(size)[-1])
-    device["nic"] = list(device["nic"])
+    device = json.loads((folder / "devices.json").read_text())[-1]
     for peer, service in services.items():
         for request in (peer.item, peer.by_id):
             if request:

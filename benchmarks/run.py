@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.devices import make_devices, write_ids
+from benchmarks.devices import make_devices
 from benchmarks.peers import Peer
 from benchmarks.results import Results
 from benchmarks.services import Service
@@ -63,9 +63,7 @@ class Run:
             self.progress.show(f"making {size:,} devices")
             folder = self.folder / str(size)
             folder.mkdir()
-            devices = make_devices(size)
-            peers.prepare(folder, devices, self.peers)
-            write_ids(folder / "ids", devices)
+            peers.prepare(folder, make_devices(size), self.peers)
             self._prepared[size] = folder
         return self._prepared[size]
 

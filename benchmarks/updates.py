@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.devices import make_devices
 from benchmarks.run import FEW, MANY, Run
 from benchmarks.wrk import load
 from devicesvc.dao.urls import open_store
@@ -40,7 +39,7 @@ def measure_bare_write(run: Run) -> None:
     """Time an update of one device among many in the store, in turns with a bare write of the same bytes."""
     run.progress.show("opening the store")
     path = run.prepared(MANY) / "csv/device.csv"
-    ids = [device.id for device in make_devices(MANY)]
+    ids = path.parent.with_name("ids").read_text().split()
     data = path.read_bytes()
     with open_store(str(path)) as store:
         for turn in range(4 * run.turns + 1):

@@ -1,15 +1,16 @@
 """The programs that are compared, each at its own best settings: how they start, and how one asks."""
 
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.devices import as_csv
+import orjson
+
+from benchmarks.devices import as_csv, write_ids
 from benchmarks.peers import pocketbase
 from benchmarks.services import Service
 from devicesvc.model import Device
@@ -39,8 +40,9 @@ REST_CHANGE = Request("/v1/devices/{id}", "PATCH", '{"name": "gateway-{n}"}')
 class Peer:
     """A program. What is None, it cannot do.
 
-    command: its arguments, for a folder and a port. prepare: puts the devices into the folder. about: how it runs.
-    durable: whether a change is on the disk before it is answered. checkout: it runs in the root of this project.
+    about: how it runs. durable: whether a change is on the disk before it is answered. command: its arguments, for a
+    folder and a port. prepare: puts the devices of the folder into its form. checkout: it runs in the root of this
+    project.
     """
 
     name: str
@@ -52,17 +54,15 @@ class Peer:
     page: Request | None = PAGE
     change: Request | None = LAB_CHANGE
     export: str | None = None
-    prepare: Callable[[Path, Sequence[Device]], None] = lambda _folder, _devices: None
+    prepare: Callable[[Path], None] = lambda _folder: None
     checkout: bool = False
 
     def service(self, folder: Path) -> Service:
         """Return the program, not yet started, on the devices in this folder."""
-        with (folder / "devices.json").open() as file:
-            first = json.load(file)[0]["id"]
         return Service(
             self.name,
             lambda port: self.command(folder, port),
-            ready=self.item.path.replace("{id}", first),
+            ready=self.item.path.replace("{id}", first_id(folder)),
             folder=ROOT if self.checkout else folder,
             environment={
                 "DEVICES": str(folder / "devices.json"),
@@ -73,28 +73,35 @@ class Peer:
 
 
 def prepare(folder: Path, devices: Sequence[Device], peers: Sequence[Peer]) -> None:
-    """Put the devices into the folder, in the form of each of these programs."""
-    (folder / "devices.json").write_text(json.dumps([asdict(device) for device in devices]))
+    """Put the devices into the folder: devices.json, device.csv, their ids as `ids`, and what each program wants."""
+    (folder / "devices.json").write_bytes(orjson.dumps(devices))
+    (folder / "device.csv").write_bytes(as_csv(devices))
+    write_ids(folder / "ids", devices)
     for peer in peers:
-        peer.prepare(folder, devices)
+        peer.prepare(folder)
 
 
-def _csv_in(name: str) -> Callable[[Path, Sequence[Device]], None]:
-    def write(folder: Path, devices: Sequence[Device]) -> None:
+def first_id(folder: Path) -> str:
+    """An id of a device in the folder."""
+    with (folder / "ids").open() as ids:
+        return ids.readline().strip()
+
+
+def _csv_in(name: str) -> Callable[[Path], None]:
+    def copy(folder: Path) -> None:
         (folder / name).mkdir()
-        (folder / name / "device.csv").write_bytes(as_csv(devices))
+        shutil.copy(folder / "device.csv", folder / name)
 
-    return write
+    return copy
 
 
-def _prepare_sqlite(folder: Path, devices: Sequence[Device]) -> None:
-    (folder / "moved.csv").write_bytes(as_csv(devices))
-    command: list[str | Path] = [BIN / "devicesvc", "migrate", folder / "moved.csv", f"sqlite:///{folder}/device.db"]
+def _prepare_sqlite(folder: Path) -> None:
+    command: list[str | Path] = [BIN / "devicesvc", "migrate", folder / "device.csv", f"sqlite:///{folder}/device.db"]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _prepare_json_server(folder: Path, devices: Sequence[Device]) -> None:
-    (folder / "db.json").write_text(json.dumps({"devices": [asdict(device) for device in devices]}))
+def _prepare_json_server(folder: Path) -> None:
+    (folder / "db.json").write_text(f'{{"devices": {(folder / "devices.json").read_text()}}}')
 
 
 def _gunicorn(app: str) -> Callable[[Path, int], list[str | Path]]:

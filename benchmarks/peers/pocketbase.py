@@ -4,16 +4,13 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from benchmarks.services import Service
-from devicesvc.model import Device
 
 PROGRAM = Path(sys.executable).with_name("pocketbase")
 USER = {"identity": "bench@example.com", "password": "only-for-this-run"}
@@ -37,7 +34,7 @@ def command(folder: Path, port: int) -> list[str | Path]:
     return [PROGRAM, "serve", f"--http=127.0.0.1:{port}", f"--dir={folder}/pocketbase"]
 
 
-def prepare(folder: Path, devices: Sequence[Device]) -> None:
+def prepare(folder: Path) -> None:
     """Make the collection as an administrator does, and fill its table."""
     user: list[str | Path] = [PROGRAM, "superuser", "upsert", *USER.values(), f"--dir={folder}/pocketbase"]
     subprocess.run(user, check=True, stdout=subprocess.DEVNULL)
@@ -48,9 +45,9 @@ def prepare(folder: Path, devices: Sequence[Device]) -> None:
         made = requests.post(f"{service.url}/api/collections", json=collection, headers=headers, timeout=10)
         made.raise_for_status()
     with closing(sqlite3.connect(folder / "pocketbase/data.db")) as database, database:
-        for device in devices:
-            row = {
-                name: value if isinstance(value, str) else json.dumps(value) for name, value in asdict(device).items()
-            }
-            names = ", ".join(row)
-            database.execute(f"INSERT INTO devices ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+        names = ("id", "name", "type", "hardware", "software", "nic", "status")
+        rows = (
+            [each if isinstance(each := device[name], str) else json.dumps(each) for name in names]
+            for device in json.loads((folder / "devices.json").read_text())
+        )
+        database.executemany(f"INSERT INTO devices ({', '.join(names)}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
