@@ -10,10 +10,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
+from mmap import PROT_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
 from devicesvc.errors import StoreUnavailable
+
+COUNTER = 8  # bytes of the number of commits at the start of the lock file
 
 Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they tell one version from every other
 
@@ -67,6 +70,55 @@ class VersionTracker:
             yield
         finally:
             self._publishing = None
+
+
+class CommitCounter:
+    """Tells at once, without a system call, that a process has committed: the number at the start of the lock file, as
+    memory that all processes share. Whoever commits raises it by `count_commit`."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = _lock(path)
+        self._mapped: tuple[Stamp, mmap | None] = (), None  # which lock file, and its memory if it can be had
+
+    def value(self) -> bytes | None:
+        """The number; None if it cannot be had, so that the files themselves must be looked at."""
+        _, memory = self._mapped
+        return memory[:COUNTER] if memory else None
+
+    def follow(self) -> None:
+        """Map the lock file that there is now, if it is another one than before: somebody may have removed it."""
+        try:
+            if _identity(os.stat(self._lock)) == self._mapped[0]:
+                return
+            with open(self._lock, "r+b", buffering=0) as file:
+                self._mapped = _identity(os.fstat(file.fileno())), _shared(file)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._mapped = (), None
+
+
+def _shared(file: FileIO) -> mmap | None:
+    """The start of a file as shared memory; None if its file system has none."""
+    try:
+        if os.fstat(file.fileno()).st_size < COUNTER:  # as an older version makes it
+            file.truncate(COUNTER)
+        return mmap(file.fileno(), COUNTER, prot=PROT_READ)
+    except (OSError, ValueError):
+        return None
+
+
+def count_commit(lock: int) -> None:
+    """Raise the number at the start of the open lock file. The caller holds the lock."""
+    with suppress(OSError):  # what was committed stays so; the others see it a little later
+        number = int.from_bytes(os.pread(lock, COUNTER, 0), "little") + 1
+        os.pwrite(lock, (number % 256**COUNTER).to_bytes(COUNTER, "little"), 0)
+
+
+def _identity(stat: os.stat_result) -> Stamp:
+    return stat.st_dev, stat.st_ino
 
 
 def _stamp(stat: os.stat_result) -> Stamp:
@@ -173,11 +225,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
-def locked(path: Path, patience: float) -> Iterator[None]:
-    """Lock a file against every other process that asks. The lock is on a second file beside it, because the file
-    itself is replaced again and again. Raises StoreUnavailable if the lock cannot be had within `patience` seconds."""
-    lock = path.with_name(f".{path.name}.lock")
+def locked(path: Path, patience: float) -> Iterator[int]:
+    """Lock a file against every other process that asks, and give the open lock file. The lock is on a second file
+    beside it, because the file itself is replaced again and again. Raises StoreUnavailable if the lock cannot be had
+    within `patience` seconds."""
+    lock = _lock(path)
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -188,7 +245,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
             if time.monotonic() > end:
                 raise StoreUnavailable(f"{path} is busy: another process has held {lock} for {patience:g} seconds.")
             time.sleep(0.001)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

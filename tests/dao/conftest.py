@@ -8,6 +8,12 @@ from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
 
 
+@pytest.fixture(autouse=True)
+def look_at_each_read(monkeypatch):
+    """Tests edit files and read at once: each read looks at them, not only one every ten milliseconds."""
+    monkeypatch.setattr("devicesvc.dao.csv.store.LOOK_EVERY", 0)
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "device.csv"

@@ -3,8 +3,8 @@ groups and one for the memberships.
 
 All is in memory, each item with its line of the file. A change goes to the group commit, which joins the lines to the
 next version of each file that changes, puts these versions in the place of the old ones, and only then answers. So at
-every moment the files are whole, and what was answered is on the disk. Each read first looks whether somebody else has
-changed a file.
+every moment the files are whole, and what was answered is on the disk. A read first looks whether somebody else has
+changed a file, unless no service has committed since the last look and that was just now.
 
 There is no journal. After a crash between the renames of one commit, which was not answered, the devices and groups may
 be those of after it and the memberships those of before. So memberships whose device or group is gone do not count.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, cast
 
 from devicesvc.csv_codec.format import Format
@@ -33,6 +33,7 @@ from devicesvc.model import Device
 
 WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
 READER_PATIENCE = 1.0  # and a read, before it answers without
+LOOK_EVERY = 0.01  # seconds after which a read looks at the files although no service has committed
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class CsvStore(Store):
         self._files: tuple[CsvFile[Any], ...] = self._devices, self._groups, self._memberships
         self._snapshot = self._read_snapshot()  # the last good one
         self._group_commit = GroupCommit(self._commit)
+        self._commits = durable_file.CommitCounter(self._path)
+        self._look: tuple[bytes | None, float] = None, 0.0  # the last one: the number of commits, and when it was
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
@@ -107,6 +110,7 @@ class CsvStore(Store):
             for file in self._files:
                 file.tracker.mark_read(None)
                 file.tracker.close_old()
+            self._commits.close()
 
     def _commit(self, group: Sequence[Waiting]) -> None:
         """Run the changes one after another, make what they did durable together, and only then tell each its outcome.
@@ -116,7 +120,7 @@ class CsvStore(Store):
         """
         begin = perf_counter()
         outcomes: list[Callable[[], None]] = []
-        with self._locked():
+        with self._locked() as lock:
             self._reload()
             self._refuse_if_broken()
             tx, changed = CsvTransaction(self._snapshot), 0
@@ -130,6 +134,7 @@ class CsvStore(Store):
                 # First the orphaned memberships leave the file, so that an id that comes back revives none of them.
                 self._replace(self._snapshot)
                 self._replace(tx.snapshot())
+                durable_file.count_commit(lock)  # before the answer, so that every process knows of what was answered
                 self.observer.committed(changed, perf_counter() - begin)
             for tell in outcomes:
                 tell()
@@ -166,17 +171,28 @@ class CsvStore(Store):
             raise
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the files against every other thread and process."""
-        with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE):
-            yield
+    def _locked(self) -> Iterator[int]:
+        """Hold the files against every other thread and process, and give the open lock file."""
+        with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE) as lock:
+            yield lock
 
     def _is_current(self) -> bool:
         return all(file.tracker.is_current() for file in self._files)
 
     def _current(self) -> Snapshot:
-        """What is durable now. If others have changed a file, it is read between two of their commits or, if the lock
-        cannot be had, as it is."""
+        """What is durable now. The files are looked at if a service has committed since the last look, and every
+        LOOK_EVERY seconds, because a person may have edited them."""
+        commits, now = self._commits.value(), monotonic()
+        known, looked = self._look
+        if commits is None or commits != known or now - looked >= LOOK_EVERY:
+            self._commits.follow()
+            self._look_at_files()
+            self._look = commits, now  # as they were before the look: what came meanwhile is not missed
+        return self._snapshot
+
+    def _look_at_files(self) -> None:
+        """If others have changed a file, read it between two of their commits or, if the lock cannot be had, as it
+        is."""
         if not self._is_current():
             with self._mutex:
                 try:
@@ -184,7 +200,6 @@ class CsvStore(Store):
                         self._reload()
                 except StoreUnavailable:
                     self._reload()
-        return self._snapshot
 
     def _reload(self) -> None:
         """Read the files that others have changed.
