@@ -44,8 +44,9 @@ class Progress:
 
 @dataclass
 class Run:
-    """turns: how often each figure is measured. seconds: how long one turn takes. sizes: how many devices are read.
-    rows: how many are migrated. folder: where all files are kept for the time."""
+    """turns: how often each figure is measured. seconds: how long one turn takes. sizes: how many devices all programs
+    serve; with another number, only ours is measured. rows: how many are migrated. folder: where all files are kept for
+    the time."""
 
     results: Results
     progress: Progress
@@ -57,13 +58,17 @@ class Run:
     rows: int
     _prepared: dict[int, Path] = field(default_factory=dict)
 
+    def peers_of(self, size: int) -> Sequence[Peer]:
+        """The programs that are measured with so many devices."""
+        return self.peers if size in self.sizes else (peers.CSV,)
+
     def prepared(self, size: int) -> Path:
         """The folder with so many devices, in the form of each program, and their ids in the file `ids`."""
         if size not in self._prepared:
             self.progress.show(f"making {size:,} devices")
             folder = self.folder / str(size)
             folder.mkdir()
-            peers.prepare(folder, make_devices(size), self.peers)
+            peers.prepare(folder, make_devices(size), self.peers_of(size))
             self._prepared[size] = folder
         return self._prepared[size]
 
@@ -73,7 +78,7 @@ class Run:
         folder = self.prepared(size)
         with ExitStack() as stack:
             services = {}
-            for peer in filter(can, self.peers):
+            for peer in filter(can, self.peers_of(size)):
                 self.progress.show(f"starting {peer.name}")
                 services[peer] = stack.enter_context(peer.service(folder))
             yield services

@@ -14,7 +14,7 @@ def measure(run: Run) -> None:
     for size in (FEW, MANY):
         folder = run.prepared(size)
         for _ in range(min(run.turns, 3)):
-            for peer in run.peers:
+            for peer in run.peers_of(size):
                 run.progress.show(f"{peer.name}, {size:,} devices")
                 with peer.service(folder) as service:
                     run.results.add(PART, row_of("first answer", size), peer.name, "s", service.seconds_to_start)
