@@ -45,7 +45,7 @@ To measure again:
 
 ```sh
 make bench                # 15 minutes, and it writes this page
-make bench ARGS=--quick   # 2 minutes, and it only prints the tables
+make bench ARGS=--quick   # 3 minutes, with fewer rows, and it only prints the tables
 make bench ARGS=--page    # measures nothing: writes this page again from performance/results.json
 ```
 
