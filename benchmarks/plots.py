@@ -24,7 +24,7 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _bars(results: Results, part: str, value: Callable[[Figure], float | None], label: str, path: Path) -> None:
-    """Draw one group of bars for each row, on a logarithmic axis."""
+    """Draw one group of bars for each row."""
     rows = results.rows(part)
     if not rows:
         return
@@ -35,7 +35,6 @@ def _bars(results: Results, part: str, value: Callable[[Figure], float | None], 
         colours = [OURS if "devicesvc" in each.peer else OTHERS for each in found]
         bars = axis.barh([each.peer for each in found], values, color=colours)
         axis.bar_label(bars, [f"{each:,.0f}" for each in values], padding=3)
-        axis.set_xscale("log")
         axis.set_title(row, loc="left")
         axis.margins(x=0.15)
         axis.invert_yaxis()
