@@ -65,9 +65,9 @@ class Block(NamedTuple):
     keys: list[str]
     content: bytes
 
-    def lines(self) -> dict[str, bytes]:
-        """The lines by key."""
-        return dict(zip(self.keys, io.BytesIO(self.content).readlines(), strict=True))
+    def lines(self) -> list[bytes]:
+        """The lines, in the order of the keys."""
+        return io.BytesIO(self.content).readlines()
 
 
 class Table(Generic[T]):
@@ -129,7 +129,7 @@ class Table(Generic[T]):
 
     def lines(self) -> dict[str, bytes]:
         """The line of each item by key, in the order of the file."""
-        return {key: line for block in self._blocks for key, line in block.lines().items()}
+        return {key: line for block in self._blocks for key, line in zip(block.keys, block.lines(), strict=True)}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -139,28 +139,33 @@ class Table(Generic[T]):
         if not changes:
             return self
         slots: dict[str, Slot[T] | None] = {}
-        changed: dict[int, dict[str, bytes]] = {}  # the lines of the blocks that change, by number
+        changed: dict[int, tuple[list[str], list[bytes]]] = {}  # keys and lines of the blocks that change
 
-        def block(number: int) -> dict[str, bytes]:
+        def block(number: int) -> tuple[list[str], list[bytes]]:
             if number not in changed:
-                changed[number] = self._blocks[number].lines() if number < len(self._blocks) else {}
+                old = self._blocks[number] if number < len(self._blocks) else Block([], b"")
+                changed[number] = list(old.keys), old.lines()
             return changed[number]
 
         last = max(len(self._blocks) - 1, 0)
         for key, record in changes.items():
             old = self._slots.get(key)
             if record:
-                if not old and len(block(last)) >= BLOCK:
+                if not old and len(block(last)[0]) >= BLOCK:
                     last += 1
                 number = old.block if old else last
                 slots[key] = Slot(record.item, number)
-                block(number)[key] = record.line
+                keys, lines = block(number)
+                place = keys.index(key) if old else len(keys)
+                keys[place : place + 1], lines[place : place + 1] = [key], [record.line]
             elif old:
                 slots[key] = None
-                del block(old.block)[key]
+                keys, lines = block(old.block)
+                place = keys.index(key)
+                del keys[place], lines[place]
         blocks = list(self._blocks)
-        for number, lines in sorted(changed.items()):  # each in the place of the old one, or after the last
-            blocks[number : number + 1] = [Block(list(lines), b"".join(lines.values()))]
+        for number, (keys, lines) in sorted(changed.items()):  # each in the place of the old one, or after the last
+            blocks[number : number + 1] = [Block(keys, b"".join(lines))]
         after = Table(self.format, self._slots.apply(slots), blocks, self._wanted)
         items = [(key, self.get(key), record.item if record else None) for key, record in changes.items()]
         after._indexes = {
