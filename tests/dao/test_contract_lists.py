@@ -162,6 +162,19 @@ def test_the_item_of_a_cursor_may_be_gone(store):
     assert [each.id for each in after.items] == ["3", "4", "5"]
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("after", [Cursor("A", "5"), Cursor("a", "4"), Cursor("a", "x"), Cursor("b", "5")])
+def test_a_cursor_may_have_another_value_than_the_filter_wants(store, descending, after):
+    """The item there may have fitted when it was shown."""
+    fitting = [(each.type, each.id) for each in store.devices.list() if each.type == "a"]
+    if after.value == "a":
+        expected = [id for _, id in fitting if id > after.id]
+    else:
+        expected = [id for type, id in fitting if (type < after.value) == descending]
+    request = PageRequest("type", descending, after=after, limit=1)
+    assert walk(store.devices, DeviceFilter(type="a"), request) == expected
+
+
 def test_a_change_pages_over_its_own_changes(store):
     def change(tx):
         tx.devices.add(device("35"))

@@ -83,7 +83,7 @@ def looked_at(monkeypatch):
     return looked_at
 
 
-@pytest.mark.parametrize("sort", ["id", "name", "type"])
+@pytest.mark.parametrize("sort", ["id", "name", "type", "status"])
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize(
     ("wanted", "total"),

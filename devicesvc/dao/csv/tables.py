@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 from devicesvc.csv_codec.formats import MEMBERSHIP_CSV, membership_key
 from devicesvc.dao.base import (
@@ -42,6 +42,8 @@ class _Condition(NamedTuple):
 class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
     """The devices, or the groups, of a snapshot or of the overlays over it."""
 
+    _exact_fields: ClassVar[Sequence[str]]  # of the filter: those that an index has
+
     def __init__(self, table: TableView[Item], memberships: TableView[Membership]) -> None:
         self._table: TableView[Item] = table
         self._memberships = memberships
@@ -63,7 +65,7 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
             rest = (item for item in items if _comes_after(Cursor(value_of(item), item.id), request))
         else:
             total = len(self._in_all(conditions)) if request.count and len(conditions) > 1 else least
-            rest = self._items(order.walk(request.after, request.descending), conditions)
+            rest = self._items(self._in_order(where, request), conditions)
         return _first_page(rest, total if request.count else None, request, value_of)
 
     def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
@@ -76,6 +78,17 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
                 return
             left = None if left is None else left - len(page.items)
             request = replace(request, after=page.next)
+
+    def _in_order(self, where: Filter, request: PageRequest) -> Iterator[str]:
+        """The ids in the order of the list, from the cursor on. If the filter wants one value of the field that sorts
+        the list, only the ids with this value: half of all items may come before them."""
+        order, after = self._table.index(request.sort), request.after
+        value = getattr(where, request.sort) if request.sort in self._exact_fields else None
+        if value is None:
+            return order.walk(after, request.descending)
+        if not after or (value != after.value and (value < after.value) == request.descending):
+            return order.keys(value)
+        return order.keys(value, after.id) if value == after.value else iter(())
 
     def _in_all(self, conditions: Sequence[_Condition]) -> set[str]:
         """The ids of the items that fit these conditions, of which the first has the fewest."""
@@ -99,9 +112,9 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
     def _conditions(self, where: Filter) -> Iterator[_Condition]:
         """The conditions that an item must fit, all of them."""
 
-    def _exact(self, where: Filter, *fields: str) -> Iterator[_Condition]:
+    def _exact(self, where: Filter) -> Iterator[_Condition]:
         """The conditions of fields that an index has."""
-        for field in fields:
+        for field in self._exact_fields:
             if (value := getattr(where, field)) is not None:
                 index, has = self._table.index(field), partial(_has, self._table.format.indexes[field], value)
                 yield _Condition(index.count(value), index.keys(value), has)
@@ -130,8 +143,10 @@ class CsvDevices(CsvReader[Device, DeviceFilter]):
     item = Device
     filter = DeviceFilter
 
+    _exact_fields = ("id", "sn", "name", "type", "status", "mac", "ipv4")
+
     def _conditions(self, where: DeviceFilter) -> Iterator[_Condition]:
-        yield from self._exact(where, "id", "sn", "name", "type", "status", "mac", "ipv4")
+        yield from self._exact(where)
         if where.model is not None:
             fits = cache(where.model_fits)
             found = [id for model, id in self._table.index("model") if fits(model)]
@@ -149,8 +164,10 @@ class CsvGroups(CsvReader[Group, GroupFilter]):
     item = Group
     filter = GroupFilter
 
+    _exact_fields = ("id", "name")
+
     def _conditions(self, where: GroupFilter) -> Iterator[_Condition]:
-        yield from self._exact(where, "id", "name")
+        yield from self._exact(where)
         for device_id in where.device_ids:
             members = self._memberships.index("device_id")
             ids = (key.split(",")[1] for key in members.keys(device_id))
