@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
-from mmap import PROT_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,41 +72,36 @@ class VersionTracker:
 
 
 class CommitCounter:
-    """Tells at once, without a system call, that a process has committed: the number at the start of the lock file, as
-    memory that all processes share. Whoever commits raises it by `count_commit`."""
+    """Tells by one short system call that a process has committed: by the number at the start of the lock file, which
+    every process keeps open. Whoever commits raises it by `count_commit`."""
 
     def __init__(self, path: Path) -> None:
         self._lock = _lock(path)
-        self._mapped: tuple[Stamp, mmap | None] = (), None  # which lock file, and its memory if it can be had
+        self._file: FileIO | None = None
 
     def value(self) -> bytes | None:
         """The number; None if it cannot be had, so that the files themselves must be looked at."""
-        _, memory = self._mapped
-        return memory[:COUNTER] if memory else None
+        try:
+            return os.pread(self._file.fileno(), COUNTER, 0) if self._file else None
+        except (OSError, ValueError):  # it was closed meanwhile
+            return None
 
     def follow(self) -> None:
-        """Map the lock file that there is now, if it is another one than before: somebody may have removed it."""
+        """Open the lock file that there is now, if it is another one than before: somebody may have removed it."""
         try:
-            if _identity(os.stat(self._lock)) == self._mapped[0]:
+            if self._file and os.path.samestat(os.stat(self._lock), os.fstat(self._file.fileno())):
                 return
-            with open(self._lock, "r+b", buffering=0) as file:
-                self._mapped = _identity(os.fstat(file.fileno())), _shared(file)
+            old, self._file = self._file, FileIO(self._lock)
+            if old:
+                old.close()
         except OSError:
             self.close()
 
     def close(self) -> None:
-        """Give the memory back."""
-        self._mapped = (), None
-
-
-def _shared(file: FileIO) -> mmap | None:
-    """The start of a file as shared memory; None if its file system has none."""
-    try:
-        if os.fstat(file.fileno()).st_size < COUNTER:  # as an older version makes it
-            file.truncate(COUNTER)
-        return mmap(file.fileno(), COUNTER, prot=PROT_READ)
-    except (OSError, ValueError):
-        return None
+        """Close the lock file."""
+        old, self._file = self._file, None
+        if old:
+            old.close()
 
 
 def count_commit(lock: int) -> None:
@@ -115,10 +109,6 @@ def count_commit(lock: int) -> None:
     with suppress(OSError):  # what was committed stays so; the others see it a little later
         number = int.from_bytes(os.pread(lock, COUNTER, 0), "little") + 1
         os.pwrite(lock, (number % 256**COUNTER).to_bytes(COUNTER, "little"), 0)
-
-
-def _identity(stat: os.stat_result) -> Stamp:
-    return stat.st_dev, stat.st_ino
 
 
 def _stamp(stat: os.stat_result) -> Stamp:

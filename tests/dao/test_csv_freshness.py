@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from devicesvc.dao import durable_file
 from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.csv.store import CsvStore
 from devicesvc.dao.urls import open_store
@@ -50,7 +49,7 @@ def looks(monkeypatch):
 @pytest.fixture
 def store(csv_store):
     assert len(csv_store.devices.list()) == 5
-    assert len(csv_store.devices.list()) == 5  # the first read maps the counter, the second has looked since then
+    assert len(csv_store.devices.list()) == 5  # the first read opens the lock file, the second has looked since then
     return csv_store
 
 
@@ -143,15 +142,24 @@ def test_without_a_lock_file_each_read_looks(store, path, clock):
     assert [each.id for each in store.devices.list()] == ["only"]
 
 
-def test_without_shared_memory_each_read_looks(path, monkeypatch):
-    def fail(*_arguments, **_options):
+def test_if_the_number_cannot_be_read_each_read_looks(path, monkeypatch):
+    def fail(*_arguments):
         raise OSError
 
-    monkeypatch.setattr(durable_file, "mmap", fail)
     with open_store(str(path), DEVICES) as store:
+        monkeypatch.setattr(os, "pread", fail)
         for number in range(3):
             edit(path, [device(str(number))])
             assert [each.id for each in store.devices.list()] == [str(number)]
+
+
+def test_a_lock_file_that_somebody_has_emptied_is_filled_again(store, path, clock):
+    """As `cp` does with a backup that has an empty one."""
+    path.with_name(".device.csv.lock").write_bytes(b"")
+    with open_store(str(path)) as other:
+        for number in range(3):
+            other.write(rename(f"name {number}"))
+            assert name_in(store) == f"name {number}"
 
 
 def test_the_empty_lock_file_of_an_older_version_is_used(path, looks):
@@ -169,8 +177,8 @@ def test_the_empty_lock_file_of_an_older_version_is_used(path, looks):
 
 def test_a_store_that_is_closed_keeps_no_lock_file_open(store, path):
     store.close()
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        assert str(path.parent) not in maps.read()
+    opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not [each for each in opened if each.startswith(str(path.parent))]
 
 
 def test_a_commit_that_cannot_be_counted_is_kept(store, path, monkeypatch, clock):
