@@ -9,7 +9,6 @@ import argparse
 import csv
 import os
 import random
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -27,7 +26,7 @@ from devicesvc.migrations import upgrade
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.transfer.mover import Result, migrate
 
-Load = Callable[[Path, Path], None]
+Load = Callable[[Path, Path], float]  # returns the most memory that it had, in MB
 OURS = "devicesvc migrate, checked and verified"
 SQLITE_UTILS = Path(sys.executable).with_name("sqlite-utils")
 
@@ -89,17 +88,26 @@ def measure(load: Load, source: Path) -> tuple[float, float]:
 
 def run(load: Load, source: Path, target: Path, result: Connection) -> None:
     begin = time.perf_counter()
-    load(source, target)
-    seconds = time.perf_counter() - begin
-    who = resource.RUSAGE_CHILDREN if load in (imported, inserted) else resource.RUSAGE_SELF
-    result.send((seconds, resource.getrusage(who).ru_maxrss * 1024 / 1e6))
+    peak = load(source, target)
+    result.send((time.perf_counter() - begin, peak))
 
 
-def migrated(source: Path, target: Path) -> None:
+def most_memory(process: int) -> float:
+    """The most memory that a process had, in MB; 0 if it has ended.
+
+    resource.getrusage would count the memory of the process that started it, too.
+    """
+    with open(f"/proc/{process}/status") as status:
+        found = [line.split()[1] for line in status if line.startswith("VmHWM:")]
+    return int(found[0]) * 1024 / 1e6 if found else 0
+
+
+def migrated(source: Path, target: Path) -> float:
     assert migrate(Result(str(source), f"sqlite:///{target}")).done
+    return most_memory(os.getpid())
 
 
-def loaded(source: Path, target: Path) -> None:
+def loaded(source: Path, target: Path) -> float:
     upgrade(f"sqlite:///{target}")
     with (
         closing(sqlite3.connect(target, isolation_level=None)) as to,
@@ -134,15 +142,27 @@ def loaded(source: Path, target: Path) -> None:
         to.execute("COMMIT")
     with target.open("rb") as file_of_target:
         os.fsync(file_of_target.fileno())
+    return most_memory(os.getpid())
 
 
-def imported(source: Path, target: Path) -> None:
-    subprocess.run(["sqlite3", str(target), ".mode csv", f".import {source} devices"], check=True)
+def imported(source: Path, target: Path) -> float:
+    return run_program(["sqlite3", target, ".mode csv", f".import {source} devices"])
 
 
-def inserted(source: Path, target: Path) -> None:
-    command: list[str | Path] = [SQLITE_UTILS, "insert", target, "devices", source, "--csv"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def inserted(source: Path, target: Path) -> float:
+    return run_program([SQLITE_UTILS, "insert", target, "devices", source, "--csv"])
+
+
+def run_program(command: list[str | Path]) -> float:
+    """Run a program to its end, and return the most memory that it had, in MB."""
+    peak = 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak = max(peak, most_memory(process.pid))
+            time.sleep(0.01)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return peak
 
 
 if __name__ == "__main__":
