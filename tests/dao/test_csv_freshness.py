@@ -153,7 +153,7 @@ def test_if_the_number_cannot_be_read_each_read_looks(path, monkeypatch):
             assert [each.id for each in store.devices.list()] == [str(number)]
 
 
-def test_a_lock_file_that_somebody_has_emptied_is_filled_again(store, path, clock):
+def test_a_lock_file_that_somebody_has_emptied_is_filled_again(store, path):
     """As `cp` does with a backup that has an empty one."""
     path.with_name(".device.csv.lock").write_bytes(b"")
     with open_store(str(path)) as other:
