@@ -23,12 +23,14 @@ class Answer:
     """Runs the app for one request, in any thread. An answer that the app gives in pieces is made as it is sent.
 
     parts: what is to be sent. is_complete: whether nothing more will come. closes: whether the connection ends then.
+    was_asked_to_close: whether the client knows that it does.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], request: Request, closes: bool) -> None:
         self.parts: list[bytes] = []
         self.is_complete = False
         self.closes = closes or request.closes
+        self.was_asked_to_close = request.closes
         self._app = app
         self._request = request
         self._size = 0  # bytes in parts
@@ -50,14 +52,16 @@ class Answer:
         return self.is_new and self._request.method in ("GET", "HEAD", "OPTIONS")
 
     def produce(self) -> None:
-        """Let the app go on until the answer is complete or HIGH bytes of it wait."""
+        """Let the app go on until the answer is complete or HIGH bytes of it wait; at first, only to a first piece."""
         try:
+            high = HIGH
             if self._pieces is None:
+                high = 0
                 self._given = self._app(self._request.environ, self._start)
                 self._pieces = iter(self._given)
             for piece in self._pieces:
                 self._write(piece)
-                if self._size > HIGH:
+                if self._size > high and self._left != 0:
                     return
             self._finish()
         except (Exception, SystemExit):

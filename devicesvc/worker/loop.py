@@ -350,7 +350,7 @@ class Loop:
         conn.answer = None
         self._hold(conn, 0)
         if answer.closes:
-            if self.is_stopping or conn.reader.has_rest:
+            if conn.reader.has_rest or not answer.was_asked_to_close:
                 self._linger(conn)
             else:
                 self._close(conn)

@@ -2,7 +2,8 @@
 
 One thread runs the loop (loop.py). It makes the answers to GET itself: to hand each to another thread and back would
 cost more than the answer. If one takes longer than PATIENCE, the main thread lets another thread run the loop, and the
-first one ends with its answer. All other calls wait for the disk: a pool of threads makes their answers.
+first one ends with its answer. All other calls wait for the disk: a pool of threads makes their answers. What follows
+the first piece of a long answer is made by one thread for all: so many exports take no more of the processor than one.
 
 The main thread gets the signals, and tells gunicorn that this worker is alive as long as the loop turns.
 """
@@ -49,12 +50,12 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._bell = threading.Event()
         self._end = 0.0  # when a worker that stops ends at the latest
         self._is_asleep = self._has_ended = False
-        self._jobs = SimpleQueue[Connection]()
+        self._jobs, self._long_jobs = SimpleQueue[Connection](), SimpleQueue[Connection]()
         for sock in self.sockets:
             sock.setblocking(False)
         self._loop = Loop(self.sockets, self.cfg, self.wsgi, self._dispatch, self.PIPE)
-        for _ in range(self.cfg.threads):
-            threading.Thread(target=self._work, daemon=True).start()
+        for jobs in (self._long_jobs, *[self._jobs] * self.cfg.threads):
+            threading.Thread(target=self._work, args=[jobs], daemon=True).start()
         self._start_leader()
         self._watch()
 
@@ -125,7 +126,7 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         if conn.answer.is_quick:
             return self._produce_here(conn, conn.answer)
         self._loop.release(conn)
-        self._jobs.put(conn)
+        (self._jobs if conn.answer.is_new else self._long_jobs).put(conn)
         return False
 
     def _produce_here(self, conn: Connection, answer: Any) -> bool:
@@ -142,9 +143,9 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._loop.finish(conn)
         raise _Replaced
 
-    def _work(self) -> None:
+    def _work(self, jobs: "SimpleQueue[Connection]") -> None:
         while True:
-            conn = self._jobs.get()
+            conn = jobs.get()
             assert conn.answer
             conn.answer.produce()
             self._loop.finish(conn)
