@@ -33,6 +33,10 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
     """`worker_class` of gunicorn. Its settings worker_connections, threads, keepalive, timeout, graceful_timeout,
     max_requests and limit_request_* mean what they say there; it has no TLS, which nginx does better."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._bell = threading.Event()  # wakes the main thread; a signal may come before `run`
+
     def load_wsgi(self) -> None:
         """Load the app. Raises AppImportError, with which gunicorn stops, if there is a setting that has no effect."""
         if self.cfg.is_ssl:
@@ -47,7 +51,6 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._leaders = 0  # threads that run it, or ran it and are still at their last answer
         self._here: Connection | None = None  # whose answer that thread is making
         self._since = self._turned = monotonic()
-        self._bell = threading.Event()
         self._end = 0.0  # when a worker that stops ends at the latest
         self._is_asleep = self._has_ended = False
         self._jobs, self._long_jobs = SimpleQueue[Connection](), SimpleQueue[Connection]()

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 from urllib.parse import parse_qs
 from wsgiref.validate import validator
 
@@ -11,6 +12,9 @@ from devicesvc.worker import loop
 
 for name, value in json.loads(os.environ.get("LOOP", "{}")).items():
     setattr(loop, name, value)
+
+if "WAIT_FOR" in os.environ:  # a pipe: until its other end was opened and closed
+    Path(os.environ["WAIT_FOR"]).read_bytes()
 
 release = threading.Event()
 left = threading.Event()

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,11 @@ def first_json(answer):
     """The body of an answer of the echo, in chunks or not."""
     start, end = answer.index(b"{"), answer.rindex(b"}")
     return json.loads(answer[start : end + 1])
+
+
+def children(pid):
+    """The process ids of the children of a process."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def until(condition, what):

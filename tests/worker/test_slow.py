@@ -3,11 +3,10 @@
 import resource
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.worker.conftest import first_json, read_all, request, until
+from tests.worker.conftest import children, first_json, read_all, request, until
 
 SHORT = {"GRACE": 0.5, "RATE": 1_000_000}
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -115,7 +114,7 @@ class TestLimits:
     def test_without_file_handles_the_oldest_goes_too(self, serve):
         service = serve(worker_connections=10_000)
         assert service.get("/")[0] == 200
-        (worker,) = _children(service.process.pid)
+        (worker,) = children(service.process.pid)
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (60, 60))
         clients = [service.connect() for _ in range(100)]
         assert [service.get("/")[0] for _ in range(5)] == [200] * 5
@@ -137,7 +136,3 @@ def test_three_hundred_of_them_are_not_noticed(serve, begin):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # they all leave at once
         client.close()
     assert service.get("/")[0] == 200
-
-
-def _children(pid):
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,10 +1,11 @@
 """SIGTERM: what has come is answered, nothing is reset, and the worker ends in time."""
 
+import os
 import signal
 import threading
 import time
 
-from tests.worker.conftest import read_all, request, until
+from tests.worker.conftest import children, read_all, request, until
 
 
 def test_what_has_begun_is_answered_and_the_idle_are_let_go(serve):
@@ -72,3 +73,15 @@ def test_the_worker_does_not_wait_for_the_slow_longer_than_gunicorn_allows(serve
         begun = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - begun < 6
+
+
+def test_a_worker_that_is_told_to_stop_while_it_loads_the_app_ends_well(serve, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    service = serve(env={"WAIT_FOR": str(tmp_path / "pipe")})
+    with open(tmp_path / "pipe", "w"):  # waits until the app is being loaded
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: any("Handling signal: term" in line for line in service.lines), "gunicorn has it")
+        os.kill(int(children(service.process.pid)[0]), signal.SIGTERM)  # so that it surely has it too
+    assert service.process.wait(20) == 0
+    service.stop()
+    assert not any("Exception" in line for line in service.lines)
