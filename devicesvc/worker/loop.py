@@ -144,12 +144,16 @@ class Loop:
         """Take what has connected, then listen no more. Answers end their connections from now on, and idle connections
         end soon."""
         self.is_stopping = True
-        for sock in self._sockets:
-            self._accept(sock, self._cfg.backlog)
         self._listen(False)
+        last = []
         for sock in self._sockets:
-            sock.close()
+            with suppress(OSError):  # there are no more
+                while True:
+                    last.append(sock.accept())
+            sock.close()  # at once: who connects between the two is reset
         self._sockets = []
+        for client, address in last:
+            self._add(client, address)
         for conn in self._waiting:
             if not conn.answer and not conn.reader.has_begun:
                 conn.deadline = min(conn.deadline, self._now + LAST)
@@ -166,8 +170,8 @@ class Loop:
                 self._selector.register(sock, _READ, sock) if on else self._selector.unregister(sock)
             self._listens = on
 
-    def _accept(self, sock: socket.socket, most: int = MAX_ACCEPTED) -> None:
-        for _ in range(most):
+    def _accept(self, sock: socket.socket) -> None:
+        for _ in range(MAX_ACCEPTED):
             if len(self._connections) >= self._cfg.worker_connections and not self._evict():
                 self._listen(False)  # until one of those that are at work has ended
                 return

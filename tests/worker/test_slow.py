@@ -44,7 +44,7 @@ class TestDeadlines:
             assert first_json(answer)["devicesvc.refusal"] == [408, "The request took too long to arrive."]
 
     def test_a_body_that_comes_at_a_fair_rate_may_take_longer(self, serve):
-        service = serve(GRACE=0.5, RATE=10)
+        service = serve(GRACE=1, RATE=4)
         with service.connect() as client:
             client.sendall(request("POST", "/", "Content-Length: 30", "Connection: close"))
             end = time.monotonic() + 1.5
@@ -82,7 +82,7 @@ class TestDeadlines:
 class TestLimits:
     @pytest.mark.parametrize("begin", [b"", HEAD, BODY, request("GET", "/sized?says=1&has=1")])
     def test_beyond_the_limit_the_one_that_waits_longest_goes_and_the_next_is_served(self, serve, begin):
-        service = serve(worker_connections=30)
+        service = serve(worker_connections=30, keepalive=60)
         clients = [service.connect() for _ in range(30)]
         for client in clients:
             client.sendall(begin)
