@@ -6,7 +6,7 @@
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
-# make bench compares this service with others and writes docs/performance.md (15 minutes; ARGS=--quick prints only)
+# make bench compares this service with others and writes docs/performance.md (20 minutes; ARGS=--quick prints only)
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit

@@ -44,7 +44,7 @@ that each program answers the same device. Compare figures of one page only: on 
 To measure again:
 
 ```sh
-make bench                # 15 minutes, and it writes this page
+make bench                # 20 minutes, and it writes this page
 make bench ARGS=--quick   # 3 minutes, with fewer rows, and it only prints the tables
 make bench ARGS=--page    # measures nothing: writes this page again from performance/results.json
 ```
