@@ -4,7 +4,7 @@ import resource
 import socket
 import statistics
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import requests
 from tests.hard_data import NIC, content, device
 
 MANY, STALLED = 1_000, 300
+PATIENCE = 20  # seconds until the service has taken in what a client sends
 HEAD = b"PUT /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 REGISTRY = content(device(f"d{number}", nic=(NIC,) * 4) for number in range(1_000))
 KINDS = {
@@ -60,15 +61,9 @@ def flood(port, kind):
             client = clients.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that answers wait in the service
             client.connect(("127.0.0.1", port))
-            client.setblocking(False)
-            left = memoryview(begin)
-            while left:
-                try:
-                    left = left[client.send(left) :]
-                except BlockingIOError:
-                    time.sleep(0)  # the service takes it in soon
-                except OSError:
-                    break  # it was let go already, as the oldest of too many
+            client.settimeout(PATIENCE)
+            with suppress(ConnectionError):  # it was let go already, as the oldest of too many
+                client.sendall(begin)
         yield count
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
