@@ -8,17 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from devicesvc import server, tokens
 from devicesvc.config import DEFAULTS
-from devicesvc.dao.urls import open_store, parse
+from devicesvc.dao.urls import StoreUrl, parse
 from devicesvc.errors import RegistryError
-from devicesvc.sample import DEVICES
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,15 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     _check_free(host, port)
     # Until gunicorn has its own handler: this may be process 1 of a container, which ignores signals without one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # In a process of its own: otherwise gunicorn's parent keeps the memory that a large file takes.
-    opening = multiprocessing.get_context("fork").Process(target=_open_in_child, args=[store], daemon=True)
-    opening.start()
-    opening.join()
-    if opening.exitcode:
-        sys.exit(opening.exitcode)
+    with _one_sentence():
+        url = parse(store)
+    if url.kind.schema_by:
+        # In a process of its own: otherwise gunicorn's parent keeps the memory that Alembic takes.
+        preparing = multiprocessing.get_context("fork").Process(target=_prepare_tables, args=[url], daemon=True)
+        preparing.start()
+        preparing.join()
+        if preparing.exitcode:
+            sys.exit(preparing.exitcode)
     _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
 
 
@@ -201,25 +205,19 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name in self._settings.keys() & self.cfg.settings.keys():
             self.cfg.set(name, self._settings[name])
 
-    def load(self) -> Flask:
+    def load(self) -> "Flask":
         return server.load(self._config)
 
 
-def _open_in_child(store: str) -> None:
+def _prepare_tables(url: StoreUrl) -> None:
+    """Upgrade an SQLite file, and see that any other database is up to date: a fault ends the command before gunicorn
+    starts."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
-    _open_once(store)
-
-
-def _open_once(store: str) -> None:
-    """Open the store once, so that a fault ends the command with one sentence before gunicorn starts. This makes a
-    store that does not exist, and upgrades an SQLite file."""
     try:
-        url = parse(store)
         if url.kind.upgraded_at_start:
-            log.info(_upgrade(store))
-        elif schema := url.schema():
-            schema.must_be_current(store)
-        open_store(store, DEVICES).close()
+            log.info(_upgrade(url.text))
+        else:
+            url.schema().must_be_current(url.text)
     except RegistryError as error:
         sys.exit(f"Error: {error}")
 

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+if TYPE_CHECKING:
+    from flask import Flask
 
 DEFAULTS = {
     "STORE": "./device.csv",  # a path or a URL: dao/urls.py
@@ -18,7 +19,7 @@ def setting(name: str) -> str:
     return os.environ.get(f"DEVICESVC_{name}", DEFAULTS[name])
 
 
-def configure(app: Flask, argument: Mapping[str, Any] | None = None) -> None:
+def configure(app: "Flask", argument: Mapping[str, Any] | None = None) -> None:
     """Fill app.config with the settings; their names there are those of DEFAULTS, without DEVICESVC_."""
     app.config.from_mapping({name: setting(name) for name in DEFAULTS})
     app.config.from_mapping(argument)

@@ -31,6 +31,18 @@ class RequestFilter(logging.Filter):
         return True
 
 
+class LoadFailureFilter(logging.Filter):
+    """Leaves out what gunicorn's parent says of a worker that could not load the app: the worker has said why, in one
+    sentence."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to keep the record."""
+        if record.levelno < logging.ERROR:
+            return True
+        ends = record.msg in ("Shutting down: %s", "Reason: %s")
+        return not ends and not record.getMessage().endswith(" exited with code 4.")
+
+
 class Output(logging.StreamHandler[Any]):
     """Writes to stdout: lines of the access log and records of requests a moment later, many together; other records at
     once.
@@ -147,7 +159,7 @@ def config(format: str) -> dict[str, Any]:
                 "reserved_attrs": [*RESERVED_ATTRS, "request"],
             },
         },
-        "filters": {"request": {"()": RequestFilter}},
+        "filters": {"request": {"()": RequestFilter}, "load failure": {"()": LoadFailureFilter}},
         "handlers": {
             "stdout": {
                 "()": Output,
@@ -159,6 +171,6 @@ def config(format: str) -> dict[str, Any]:
         "root": {"level": "INFO", "handlers": ["stdout"]},
         "loggers": {
             "alembic": {"level": "WARNING"},  # devicesvc.cli logs one line about an upgrade itself
-            "gunicorn.error": {"level": "INFO", "propagate": True},
+            "gunicorn.error": {"level": "INFO", "propagate": True, "filters": ["load failure"]},
         },
     }

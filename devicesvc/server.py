@@ -6,16 +6,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
+from gunicorn.workers.base import Worker
 
 from devicesvc import logs
-from devicesvc.app import create_app
 from devicesvc.config import setting
 from devicesvc.errors import RegistryError
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +47,22 @@ def on_exit(_server: Arbiter) -> None:
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
-def when_ready(server: Arbiter) -> None:
-    """Log the addresses of the documentation when the service listens."""
-    for host, port in (address[:2] for address in server.cfg.address):
+def post_worker_init(worker: Worker) -> None:
+    """Log the addresses of the documentation when the first worker has opened the store."""
+    for host, port in (address[:2] for address in worker.cfg.address if worker.age == 1):
         url = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
-        logging.getLogger(__name__).info(
-            "The API is described at %s/docs and can be tried at %s/docs/swagger", url, url
-        )
+        log.info("The API is described at %s/docs and can be tried at %s/docs/swagger", url, url)
 
 
-def load(config: Mapping[str, Any] | None = None) -> Flask:
+def load(config: Mapping[str, Any] | None = None) -> "Flask":
     """Return the service, in a worker. config: as for create_app.
 
     Raises AppImportError if the store cannot be opened: then gunicorn prints the reason and stops with exit code 4.
     After any other error gunicorn would start new workers again and again.
     """
+    from devicesvc.app import create_app  # not at the top: gunicorn's parent does not need it
+
     try:
         return create_app(config)
     except RegistryError as error:
-        raise AppImportError(f"devicesvc: {error}") from error
+        raise AppImportError(f"Error: {error}") from error

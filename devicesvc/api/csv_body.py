@@ -10,11 +10,12 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from devicesvc import garbage_collection
 from devicesvc.api import examples
-from devicesvc.api.request_body import MAX_CSV, read_body
+from devicesvc.api.request_body import read_body
 from devicesvc.api.responses import store
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao.base import PageRequest
 from devicesvc.errors import Invalid
+from devicesvc.handover import MAX_CSV
 from devicesvc.model import Device, DeviceFilter
 
 MAX_FAULTS = 1000  # the most that one refusal names

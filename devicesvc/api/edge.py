@@ -16,12 +16,12 @@ from flask import Flask
 
 from devicesvc.api import errors, remembered
 from devicesvc.api.remembered import Answer, RememberedAnswers
+from devicesvc.handover import REFUSAL
 from devicesvc.logs import output, request_id
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 
-REFUSAL = "devicesvc.refusal"  # in the environ: (status, detail), if the server refuses the request
 ROUTE = "devicesvc.route"  # in the environ: the rule of Flask that the request came to
 
 # without space, bracket or quote, because it is put into lines of the log

@@ -11,8 +11,8 @@ from gunicorn.http.errors import ParseException
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-MAX_BODY = 8 * 1024 * 1024  # bytes
-MAX_CSV = 64 * 1024 * 1024  # bytes of a body of the type text/csv
+from devicesvc.handover import MAX_BODY
+
 MAX_DEPTH = 32  # levels of objects and lists inside one another
 MAX_DIGITS = 400  # of a whole number: Python refuses thousands, and no double needs more
 
@@ -52,11 +52,6 @@ class Parser(FlaskParser):
             if len(values) > 1 and not isinstance(schema.fields.get(name), ma.fields.List):
                 raise BadRequest(f"The query gives {name!r} twice.")
         return super().load_querystring(req, schema)
-
-
-def body_limit(content_type: str) -> int:
-    """The most bytes that any call takes in a body of this Content-Type."""
-    return MAX_CSV if content_type.strip().lower().startswith("text/csv") else MAX_BODY
 
 
 def read_body(req: Request, limit: int = MAX_BODY) -> bytes:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from devicesvc.api.edge import REFUSAL
-from devicesvc.api.request_body import body_limit
+from devicesvc.handover import REFUSAL, body_limit
 from devicesvc.worker.gunicorn_parts import STATUS, ParseError, PythonProtocol
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -63,8 +63,10 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._watch()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: answer what has come, and end."""
+        """SIGTERM: answer what has come, and end; at once if the app is not loaded yet."""
         super().handle_exit(sig, frame)
+        if not self.booted:
+            sys.exit(0)
         self._bell.set()
 
     def _watch(self) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from devicesvc.api import csv_body, request_body
+from devicesvc import handover
+from devicesvc.api import csv_body
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
@@ -186,7 +187,7 @@ class TestImport:
     def test_it_has_a_limit_of_its_own(self, client, monkeypatch):
         nics = tuple(Nic("设" * 32, f"00:00:00:00:00:{number:02x}", "10.0.0.1") for number in range(16))
         large = content([device(str(number), nic=nics) for number in range(4500)])
-        assert len(large) > request_body.MAX_BODY
+        assert len(large) > handover.MAX_BODY
         assert self.load(client, large).json["data"]["added"] == [str(number) for number in range(4500)]
         row = content([device("x")])
         monkeypatch.setattr(csv_body, "MAX_CSV", len(row))

@@ -3,7 +3,8 @@
 import pytest
 from werkzeug.exceptions import BadRequest
 
-from devicesvc.api.request_body import MAX_BODY, parse_json
+from devicesvc.api.request_body import parse_json
+from devicesvc.handover import MAX_BODY
 
 
 @pytest.mark.parametrize(

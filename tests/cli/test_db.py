@@ -7,7 +7,6 @@ from click.testing import CliRunner
 
 from devicesvc import cli, migrations
 from devicesvc.dao.urls import parse
-from devicesvc.sample import DEVICES
 from tests.conftest import BIN, REVISIONS
 
 SQLITE = "sqlite:///device.db"
@@ -92,22 +91,6 @@ class TestServe:
             return ended.stderr.splitlines()[-1]
 
         return refused
-
-    @pytest.mark.usefixtures("db")
-    def test_an_sqlite_file_is_made_before_it_is_opened(self, monkeypatch):
-        opened = []
-
-        class Opened:
-            def close(self):
-                opened.append("closed")
-
-        def open_store(url, first):
-            opened.extend([url, migrations.current(url), first])
-            return Opened()
-
-        monkeypatch.setattr(cli, "open_store", open_store)
-        cli._open_once(SQLITE)
-        assert opened == [SQLITE, REVISIONS[-1], DEVICES, "closed"]
 
     def test_a_postgresql_database_that_nobody_has_upgraded_is_refused(self, refused, postgres_url):
         url = parse(postgres_url).redacted

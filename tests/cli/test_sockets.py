@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from devicesvc.api.request_body import MAX_BODY
+from devicesvc.handover import MAX_BODY
 
 FIRST = "4322159209"
 

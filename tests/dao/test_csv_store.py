@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from devicesvc.dao import durable_file
 from devicesvc.dao.base import PageRequest
+from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.csv.snapshot import Table
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
@@ -32,6 +34,15 @@ def test_a_new_file_is_made_with_the_given_devices_and_the_log_names_them(path, 
     assert path.read_bytes() == content(DEVICES)
     assert "Made" in caplog.text
     assert all(each.id in caplog.text for each in DEVICES)
+
+
+def test_a_file_is_read_before_the_lock_is_asked_for_so_that_many_workers_start_together(path, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    path.write_bytes(content(DEVICES))
+    monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0)
+    with durable_file.locked(path, 0), pytest.raises(StoreUnavailable, match="busy"):
+        open_store(str(path))
+    assert f"Read {path}: 5 rows" in caplog.text
 
 
 def test_a_csv_url_names_the_same_file(path):

@@ -54,7 +54,7 @@ def test_a_worker_has_what_ours_uses():
     names = ["age", "ppid", "sockets", "app", "timeout", "cfg", "log"]
     assert list(inspect.signature(Worker.__init__).parameters)[1:] == names
     source = inspect.getsource(Worker)
-    for name in ("alive", "nr", "max_requests", "wsgi", "PIPE"):
+    for name in ("alive", "booted", "nr", "max_requests", "wsgi", "PIPE"):
         assert f"self.{name} =" in source
     assert "set_wakeup_fd(self.PIPE[1])" in source
     for name in ("notify", "handle_exit", "load_wsgi", "run"):

@@ -63,6 +63,8 @@ class CsvStore(Store):
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
             raise StoreUnavailable(f"There is no folder {self._path.parent}: make it first, or give another path.")
+        if self._path.exists():
+            self._reload()  # before the lock is had: of many workers, the last would wait too long for it
         with self._locked():
             durable_file.sweep([file.path for file in self._files])
             if not self._path.exists():

@@ -1,0 +1,14 @@
+"""What the server and the API agree on, so that neither needs to know the other.
+
+The server stops a body that is too large before it has all of it; on any other server the API does. A request that the
+server refuses, because it is malformed or slow, is handed on too, so that the API answers it in the one shape.
+"""
+
+REFUSAL = "devicesvc.refusal"  # in the environ: (status, detail), if the server refuses the request
+MAX_BODY = 8 * 1024 * 1024  # bytes
+MAX_CSV = 64 * 1024 * 1024  # bytes of a body of the type text/csv
+
+
+def body_limit(content_type: str) -> int:
+    """The most bytes that any call takes in a body of this Content-Type."""
+    return MAX_CSV if content_type.strip().lower().startswith("text/csv") else MAX_BODY
