@@ -40,6 +40,6 @@ def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, 
 
 
 def _begin() -> None:
-    if request.url_rule:
-        request.environ[ROUTE] = request.url_rule.rule
+    if rule := request.url_rule:
+        request.environ[ROUTE] = rule.rule
     auth.check()

@@ -5,6 +5,7 @@ import hashlib
 import orjson
 from flask import request
 from werkzeug.exceptions import PreconditionFailed
+from werkzeug.http import parse_etags
 
 from devicesvc.model import Device, Group
 
@@ -21,8 +22,9 @@ class Preconditions:
     another thread, which does not have the request."""
 
     def __init__(self) -> None:
-        self._match = request.if_match if "If-Match" in request.headers else None
-        self._none_match = request.if_none_match
+        environ = request.environ
+        self._match = parse_etags(environ["HTTP_IF_MATCH"]) if "HTTP_IF_MATCH" in environ else None
+        self._none_match = parse_etags(environ["HTTP_IF_NONE_MATCH"]) if "HTTP_IF_NONE_MATCH" in environ else None
 
     def check(self, item: Device | Group | None) -> None:
         """Check both headers for a change of this item; None means that it does not exist yet. Raises 412."""
@@ -43,4 +45,4 @@ class Preconditions:
 
     def is_not_modified(self, item: Device | Group | None) -> bool:
         """Whether If-None-Match names the version that the item has now."""
-        return item is not None and self._none_match.contains_weak(etag(item))
+        return item is not None and self._none_match is not None and self._none_match.contains_weak(etag(item))

@@ -48,10 +48,15 @@ class Parser(FlaskParser):
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
         """Return the query. Raises 400 if a name is given twice that is not a list in the schema."""
+        arguments: dict[str, Any] = {}
         for name, values in req.args.lists():
-            if len(values) > 1 and not isinstance(schema.fields.get(name), ma.fields.List):
+            if isinstance(schema.fields.get(name), ma.fields.List):
+                arguments[name] = values
+            elif len(values) > 1:
                 raise BadRequest(f"The query gives {name!r} twice.")
-        return super().load_querystring(req, schema)
+            else:
+                arguments[name] = values[0]
+        return arguments
 
 
 def read_body(req: Request, limit: int = MAX_BODY) -> bytes:
@@ -59,6 +64,8 @@ def read_body(req: Request, limit: int = MAX_BODY) -> bytes:
     are malformed."""
     if req.content_length is not None and req.content_length > limit:
         raise RequestEntityTooLarge(f"The body has {req.content_length} bytes, more than the limit of {limit}.")
+    if not req.content_length and "HTTP_TRANSFER_ENCODING" not in req.environ:
+        return b""
     body = bytearray()
     try:
         # One byte more than the limit, because a chunked body does not say how long it is.

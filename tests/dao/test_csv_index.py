@@ -1,13 +1,18 @@
 """The index of a table: it says what a sorted list of its pairs says, and costs little where that costs much."""
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devicesvc.dao.base import PageRequest
 from devicesvc.dao.csv import index as index_module
 from devicesvc.dao.csv.index import Index
+from devicesvc.model import DeviceFilter
+from devicesvc.sample import DEVICES
 
 texts = st.sampled_from(["", "a", "a,", "b", "B", "设", "\U0001f4e1", "\0", "a\0"])
 pairs = st.tuples(texts, texts.filter(bool))
@@ -66,3 +71,33 @@ def test_a_change_copies_only_the_block_that_it_touches():
     after = before.apply({("online", "0500")}, {("online", "0700x")})
     shared = {id(block) for block in before._blocks} & {id(block) for block in after._blocks}
     assert len(shared) == len(before._blocks) - 2
+
+
+class TestMaking:
+    @pytest.fixture
+    def made(self, monkeypatch):
+        """Each index that was made. To make one takes so long that all who want it have asked."""
+        made = []
+        real = Index.of
+
+        def of(pairs):
+            made.append(1)
+            others_came.wait(0.2)
+            return real(pairs)
+
+        others_came = threading.Event()  # never set: it gives the others time to come
+        monkeypatch.setattr(Index, "of", of)
+        return made
+
+    def test_an_index_that_many_ask_for_at_once_is_made_once(self, csv_store, made):
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: csv_store.devices.list(DeviceFilter(type="gateway")), range(4)))
+        assert [len(each) for each in found] == [2] * 4
+        assert len(made) == 1
+
+    def test_to_find_a_device_by_its_id_takes_no_index(self, csv_store, made):
+        device = DEVICES[0]
+        where = DeviceFilter(id=device.id)
+        assert csv_store.devices.page(where, PageRequest(limit=1000, count=True)) == ([device], 1, None)
+        assert csv_store.devices.list(DeviceFilter(id="none")) == []
+        assert made == []

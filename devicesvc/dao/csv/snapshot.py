@@ -6,6 +6,7 @@ file, each some hundred lines long. Until then, what the changes of the commit d
 """
 
 import io
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -20,6 +21,8 @@ BLOCK = 512  # lines
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_making = threading.Lock()  # held to make an index: who waits for it would only make it too
 
 Changes = Mapping[str, Record[T] | None]  # by key; None removes
 
@@ -114,11 +117,16 @@ class Table(Generic[T]):
     def index(self, name: str) -> Index:
         """The index of this name, made when somebody asks for it."""
         if name not in self._indexes:
-            self._wanted.add(name)
-            with garbage_collection.paused():
-                items = ((key, slot.item) for key, slot in self._slots.items())
-                self._indexes[name] = Index.of(_pairs(self.format.indexes[name], items))
+            with _making:
+                if name not in self._indexes:
+                    self._wanted.add(name)
+                    self._indexes[name] = self._make_index(name)
         return self._indexes[name]
+
+    def _make_index(self, name: str) -> Index:
+        with garbage_collection.paused():
+            items = ((key, slot.item) for key, slot in self._slots.items())
+            return Index.of(_pairs(self.format.indexes[name], items))
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Each key with its item, in the order of the file."""

@@ -53,12 +53,10 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
         value_of: Callable[[Any], str] = where.SORTS[request.sort]
-        order = self._table.index(request.sort)
         conditions = sorted(self._conditions(where), key=attrgetter("size"))
-        least = conditions[0].size if conditions else len(order)
+        least = conditions[0].size if conditions else len(self._table.index(request.sort))
         rest: Iterator[Item]
-        # To fill a page from the order takes about limit * len(order) / least looks at items.
-        if conditions and (request.limit is None or least**2 <= request.limit * len(order)):
+        if conditions and self._are_few(least, request):
             items = sorted(self._items(self._in_all(conditions), ()), key=attrgetter("id"))
             items.sort(key=value_of, reverse=request.descending)  # equal ones keep their order, in reverse too
             total = len(items)
@@ -67,6 +65,11 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
             total = len(self._in_all(conditions)) if request.count and len(conditions) > 1 else least
             rest = self._items(self._in_order(where, request), conditions)
         return _first_page(rest, total if request.count else None, request, value_of)
+
+    def _are_few(self, number: int, request: PageRequest) -> bool:
+        """Whether to sort so many items takes less than to walk through all items in their order until the page is
+        full, which looks at about limit * all / number of them."""
+        return number < 2 or request.limit is None or number**2 <= request.limit * len(self._table.index(request.sort))
 
     def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
         """As in the base. It walks through its snapshot as the items are taken, and keeps no list of them."""
@@ -113,7 +116,10 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
         """The conditions that an item must fit, all of them."""
 
     def _exact(self, where: Filter) -> Iterator[_Condition]:
-        """The conditions of fields that an index has."""
+        """The conditions of the id and of the fields that an index has."""
+        if where.id is not None:
+            ids = [where.id] if self._table.get(where.id) else []
+            yield _Condition(len(ids), ids, lambda item: item.id == where.id)
         for field in self._exact_fields:
             if (value := getattr(where, field)) is not None:
                 index, has = self._table.index(field), partial(_has, self._table.format.indexes[field], value)
@@ -143,7 +149,7 @@ class CsvDevices(CsvReader[Device, DeviceFilter]):
     item = Device
     filter = DeviceFilter
 
-    _exact_fields = ("id", "sn", "name", "type", "status", "mac", "ipv4")
+    _exact_fields = ("sn", "name", "type", "status", "mac", "ipv4")
 
     def _conditions(self, where: DeviceFilter) -> Iterator[_Condition]:
         yield from self._exact(where)
@@ -164,7 +170,7 @@ class CsvGroups(CsvReader[Group, GroupFilter]):
     item = Group
     filter = GroupFilter
 
-    _exact_fields = ("id", "name")
+    _exact_fields = ("name",)
 
     def _conditions(self, where: GroupFilter) -> Iterator[_Condition]:
         yield from self._exact(where)
