@@ -1,6 +1,11 @@
 """What can go wrong with the registry, in the words of the registry: nothing here knows HTTP."""
 
 from collections.abc import Mapping
+from itertools import islice
+
+MAX_FAULTS = 100  # that a refusal names
+MAX_TOLD = 5  # of these, that its sentence names
+MAX_SHOWN = 60  # characters of a value
 
 
 class RegistryError(Exception):
@@ -26,8 +31,25 @@ class Invalid(RegistryError):
     """Values that break a rule of model.py."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{place} {rule}" for place, rule in errors.items()), errors)
+        super().__init__(in_words(errors), errors)
 
 
 class StoreUnavailable(RegistryError):
     """The store cannot be opened, read or written now; nothing of the change was made unless the text says so."""
+
+
+def in_words(errors: Mapping[str, str]) -> str:
+    """The rules that are broken, by place, as a sentence without its full stop: the first MAX_TOLD, and how many more
+    there are. Who has found MAX_FAULTS need not look for more, so then there may be more than these."""
+    told = "; ".join(f"{place} {rule}" for place, rule in islice(errors.items(), MAX_TOLD))
+    if len(errors) <= MAX_TOLD:
+        return told
+    return f"{told}; and {'at least ' if len(errors) >= MAX_FAULTS else ''}{len(errors) - MAX_TOLD:,} more"
+
+
+def shown(value: object) -> str:
+    """A value that a client gave, as messages show it: at most MAX_SHOWN characters, however large it is."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    given = repr(value[: MAX_SHOWN + 1] if isinstance(value, str) else value)
+    return given if len(given) <= MAX_SHOWN else given[: MAX_SHOWN - 3] + "..."

@@ -12,7 +12,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
-from devicesvc.errors import Invalid
+from devicesvc.errors import Invalid, shown
 
 MAX_NICS = 16
 
@@ -47,8 +47,7 @@ class Rule:
                     return self.normalize(value) if self.normalize else value
         except ValueError:
             pass
-        given = repr(value)
-        raise ValueError(f"must be {self.says}, not {given if len(given) <= 60 else given[:57] + '...'}")
+        raise ValueError(f"must be {self.says}, not {shown(value)}")
 
 
 def _text(meaning: str, limit: int, example: str, *, least: int = 1, without: str = "") -> Rule:

@@ -12,7 +12,7 @@ from devicesvc.api.errors import flatten
 from devicesvc.api.responses import ok, store
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao.base import Reader, Transaction
-from devicesvc.errors import Invalid
+from devicesvc.errors import Invalid, shown
 from devicesvc.model import Device, DeviceFilter
 
 blp = Blueprint("bulk", __name__, url_prefix="/v1/devices", description="Many devices in one change, all or nothing.")
@@ -27,7 +27,7 @@ class Batch(MethodView):
         """Create, update and delete devices
 
         At most 1000 items together. They are done in this order: `create`, `update`, `delete`. If one item is wrong,
-        nothing is done, and `errors` names every wrong item by its list and its index.
+        nothing is done, and `errors` names what is wrong by list and index, at most 100 places.
         """
         done = store().write(lambda tx: _run(tx, batch))
         counts = ", ".join(f"{verb}d: {len(ids)}" for verb, ids in done.items())
@@ -55,7 +55,10 @@ def _faults(tx: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[s
             if isinstance(item, ValidationError):
                 yield from flatten(item.messages, name, str(number))
             elif name == "update" and not tx.devices.find(item["id"]):
-                yield f"{name}.{number}.id", f"must be the id of a device; there is none with the id {item['id']!r}"
+                yield (
+                    f"{name}.{number}.id",
+                    f"must be the id of a device; there is none with the id {shown(item['id'])}",
+                )
 
 
 @blp.route("/import")
@@ -71,7 +74,7 @@ class Import(MethodView):
 
         The file has the format of `device.csv`. Each row adds a device, or replaces the device with its id; all other
         devices stay as they are. If one row is wrong, nothing is changed, and `errors` names the wrong cells by line
-        and column, at most 1000. With `dry_run=true` nothing is changed, and the answer says what would be changed.
+        and column, at most 100. With `dry_run=true` nothing is changed, and the answer says what would be changed.
         """
         devices = csv_body.read()
         done = _compare(store().devices, devices) if dry_run else store().write(lambda tx: _import(tx, devices))

@@ -14,11 +14,10 @@ from devicesvc.api.request_body import read_body
 from devicesvc.api.responses import store
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao.base import PageRequest
-from devicesvc.errors import Invalid
+from devicesvc.errors import MAX_FAULTS, Invalid
 from devicesvc.handover import MAX_CSV
 from devicesvc.model import Device, DeviceFilter
 
-MAX_FAULTS = 1000  # the most that one refusal names
 MEDIA_TYPE = "text/csv"
 
 # How the documentation shows a body of CSV.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import orjson
 from flask import Flask, Response, request
@@ -9,7 +10,15 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from devicesvc.errors import Conflict, Invalid, NotFound, RegistryError, StoreUnavailable
+from devicesvc.errors import (
+    MAX_FAULTS,
+    Conflict,
+    Invalid,
+    NotFound,
+    RegistryError,
+    StoreUnavailable,
+    in_words,
+)
 
 # Each status of a refusal, and when it is answered. The documentation shows these sentences.
 REFUSALS = {
@@ -19,7 +28,7 @@ REFUSALS = {
     404: "There is no such item.",
     409: "The change contradicts what is stored: a name or an id is taken.",
     412: "The item does not have the version that If-Match or If-None-Match asks for.",
-    413: "The body is too large: over 8 MiB, or 64 MiB of CSV.",
+    413: "The body is too large: over 8 MiB, or 150,000 values, or 64 MiB of CSV.",
     415: "The Content-Type of the body is not the one that this call takes.",
     422: "A value breaks a rule; `errors` names each place and rule.",
     500: "The service failed; its log says why.",
@@ -30,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _STATUS = ((NotFound, 404), (Conflict, 409), (Invalid, 422), (StoreUnavailable, 503))
 _RETRY_SECONDS = "1"
+MAX_NAME = 64  # characters of a name that a client gave, as part of a place; all names of fields are shorter
 
 
 class ProblemSchema(Schema):
@@ -38,7 +48,8 @@ class ProblemSchema(Schema):
     status = fields.Integer(required=True, metadata={"description": "The HTTP status code."})
     title = fields.String(required=True, metadata={"description": "The name of the status code."})
     detail = fields.String(
-        required=True, metadata={"description": "What is wrong, where, and what to do, in one sentence."}
+        required=True,
+        metadata={"description": "What is wrong, where, and what to do, in one sentence; of many faults, the first."},
     )
     message = fields.String(
         required=True, metadata={"description": "The same sentence, for clients that read `message` everywhere."}
@@ -46,7 +57,10 @@ class ProblemSchema(Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        metadata={"description": "Each place with a wrong value, such as `nic.0.mac`, and the rule that it breaks."},
+        metadata={
+            "description": "Each place with a wrong value, such as `nic.0.mac`, and the rule that it breaks; at most"
+            f" {MAX_FAULTS} of them."
+        },
     )
 
 
@@ -102,12 +116,13 @@ def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mappi
 
 
 def _members(status: int, detail: str, errors: Mapping[str, str]) -> dict[str, object]:
+    named = dict(islice(errors.items(), MAX_FAULTS))
     title = HTTP_STATUS_CODES.get(status, "Error")  # not http.HTTPStatus: its names change with the version of Python
-    return {"status": status, "title": title, "detail": detail, "message": detail, "errors": errors}
+    return {"status": status, "title": title, "detail": detail, "message": detail, "errors": named}
 
 
 def _sentence(errors: Mapping[str, str]) -> str:
-    sentence = "; ".join(f"{place} {rule}" for place, rule in errors.items())
+    sentence = in_words(errors)
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
@@ -118,7 +133,11 @@ def flatten(messages: object, *path: str) -> Iterator[tuple[str, str]]:
     """
     if isinstance(messages, Mapping):
         for key, value in messages.items():
-            yield from flatten(value, *path, *([] if key == "_schema" else [str(key)]))
+            yield from flatten(value, *path, *([] if key == "_schema" else [_short(str(key))]))
     else:
         rules = messages if isinstance(messages, list) else [messages]
         yield ".".join(path) or "the body", "; ".join(map(str, rules))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."

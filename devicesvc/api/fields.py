@@ -5,7 +5,10 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import marshmallow as ma
+from flask import g
 
+from devicesvc.api.errors import flatten
+from devicesvc.errors import MAX_FAULTS
 from devicesvc.model import Device, Group, Hardware, Nic, Rule, Software
 
 MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
@@ -51,14 +54,24 @@ def nested(schema: ma.Schema, description: str) -> ma.fields.Nested:
     return ma.fields.Nested(schema, metadata={"description": description}, error_messages=MESSAGES)
 
 
+class LimitedList(ma.fields.List[Any]):
+    """A list that is refused for its length before what is in it is looked at."""
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(value, list):
+            self._validate(value)
+        return super()._deserialize(value, *arguments, **options)
+
+
 def list_of(
-    of: Any, description: str, *, required: bool = False, validate: Any = None, **metadata: Any
+    of: Any, description: str, most: int, noun: str, *, required: bool = False, **metadata: Any
 ) -> ma.fields.List[Any]:
-    """A list. of: the field that each value must fit. metadata: more keywords of JSON Schema."""
-    return ma.fields.List(
+    """A list. of: the field that each value must fit. most: values. noun: what these are called. metadata: more
+    keywords of JSON Schema."""
+    return LimitedList(
         of,
         required=required,
-        validate=validate,
+        validate=ma.validate.Length(max=most, error=f"must be at most {most} {noun}"),
         metadata={"description": description, **metadata},
         error_messages={**MESSAGES, "invalid": "must be a list"},
     )
@@ -76,13 +89,18 @@ def boolean(description: str, *, load_default: bool) -> ma.fields.Boolean:
 
 
 class CollectErrors(ma.fields.Field[Any]):
-    """A field that returns a ValidationError for a wrong value and does not raise it: so a view can name all faults."""
+    """A field that returns a ValidationError for a wrong value and does not raise it: so a view can name all faults.
+    Once MAX_FAULTS are found in a request, no more are looked for: the error for each other value names none."""
 
     def deserialize(self, *arguments: Any, **options: Any) -> Any:
         """Return the value, or the ValidationError that names the rules that it breaks."""
+        found = g.get("faults", 0)
+        if found >= MAX_FAULTS:
+            return ma.ValidationError({})
         try:
             return super().deserialize(*arguments, **options)
         except ma.ValidationError as error:
+            g.faults = found + sum(1 for _ in flatten(error.messages))
             return error
 
 

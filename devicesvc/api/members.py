@@ -10,7 +10,7 @@ from devicesvc.api.items import Items
 from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, store
 from devicesvc.dao.base import PageRequest, Transaction
-from devicesvc.errors import Invalid, NotFound
+from devicesvc.errors import Invalid, NotFound, shown
 from devicesvc.model import Membership
 
 
@@ -84,7 +84,7 @@ class Members:
         places = {id: f"ids.{number}" for number, id in reversed(list(enumerate(ids)))}
         rule = f"must be the id of a {self.member}; there is none with the id"
         if missing := self._members.table(tx).missing(ids):
-            raise Invalid({places[id]: f"{rule} {id!r}" for id in missing})
+            raise Invalid({places[id]: f"{rule} {shown(id)}" for id in missing})
         return [Membership(**{self._owner_id: owner, self._member_id: id}) for id in ids]
 
     def _membership(self, tx: Any, owner: str, member: str) -> Membership:

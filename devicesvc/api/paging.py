@@ -10,6 +10,7 @@ from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.errors import Invalid
 
 MAX_LIMIT = 1000  # items in an answer
+MAX_CURSOR = 4096  # characters; the longest that an answer has is some 1,500
 
 
 def encode_cursor(cursor: Cursor | None, request: PageRequest) -> str | None:
@@ -33,6 +34,8 @@ def page_request(
 
 def _decode_cursor(text: str, sorts: Container[str]) -> tuple[str, Cursor]:
     with suppress(ValueError):  # of base64, UTF-8 or JSON
+        if len(text) > MAX_CURSOR:
+            raise ValueError
         padded = text + "=" * (-len(text) % 4)
         match orjson.loads(base64.b64decode(padded, b"-_", validate=True)):
             case [str(sort), str(value), str(id)] if sort.removeprefix("-") in sorts:

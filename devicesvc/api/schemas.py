@@ -1,6 +1,7 @@
 """The shapes of the JSON in requests and answers. Their fields are in fields.py, the rules of these in model.py."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import copy
 from difflib import get_close_matches
 from functools import lru_cache
@@ -28,6 +29,7 @@ from devicesvc.errors import Invalid
 from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Software
 
 MAX_BATCH = 1000  # items
+MAX_IDS = 10_000  # in one request
 MAX_SUGGESTIONS = 100  # unknown fields of one request that are compared with the known ones: comparing takes time
 MAX_COMPARED_NAME = 64  # characters; a longer name is not compared
 
@@ -95,6 +97,19 @@ class AllRequired:
         field.required = field_name not in self.OPTIONAL
 
 
+class AllRules(AllRequired):
+    """An object that must have every field, and each field has a rule."""
+
+    fields: dict[str, Any]
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """As marshmallow's; but a right object takes a tenth of the time, and a device may have 18 of them."""
+        if isinstance(data, dict) and data.keys() == self.fields.keys():
+            with suppress(ValueError):  # marshmallow names all rules that are broken
+                return {name: self.fields[name].rule(value) for name, value in data.items()}
+        return super().load(data, **options)  # type: ignore[misc]
+
+
 class NewItem(AllRequired):
     """An object that makes an item. A field that has a default in model.py may be left out too."""
 
@@ -120,7 +135,7 @@ class HardwarePatchSchema(Schema):
     sn = RuleField(Hardware, "sn")
 
 
-class HardwareSchema(AllRequired, HardwarePatchSchema):
+class HardwareSchema(AllRules, HardwarePatchSchema):
     """The hardware of a device."""
 
 
@@ -138,11 +153,11 @@ class SoftwarePatchSchema(Schema):
         return data
 
 
-class SoftwareSchema(AllRequired, SoftwarePatchSchema):
+class SoftwareSchema(AllRules, SoftwarePatchSchema):
     """The software of a device."""
 
 
-class NicSchema(AllRequired, Schema):
+class NicSchema(AllRules, Schema):
     """A network interface of a device."""
 
     type = RuleField(Nic, "type")
@@ -160,7 +175,8 @@ class DeviceFields(Schema):
     nic = list_of(
         fields.Nested(NicSchema(), error_messages=MESSAGES),
         f"The network interfaces, at most {MAX_NICS}, in the order to keep.",
-        validate=ma.validate.Length(max=MAX_NICS, error=f"must be at most {MAX_NICS} network interfaces"),
+        MAX_NICS,
+        "network interfaces",
     )
     status = RuleField(Device, "status")
 
@@ -245,7 +261,15 @@ class GroupChangeSchema(GroupPatchSchema):
 
 
 def _ids(of: str, example: list[str], **metadata: Any) -> fields.List[Any]:
-    return list_of(text("An id."), f"The ids of {of}.", required=True, example=example, **metadata)
+    return list_of(
+        text("An id."),
+        f"The ids of {of}, at most {MAX_IDS}.",
+        MAX_IDS,
+        "ids",
+        required=True,
+        example=example,
+        **metadata,
+    )
 
 
 class DeviceIdsSchema(Schema):
@@ -351,19 +375,29 @@ class GroupQuerySchema(PageSchema, GroupFilterSchema):
 class BatchSchema(Schema):
     """Devices to create, to update and to delete, in this order: at most 1000 together, and all or none."""
 
-    create = list_of(CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES), "Devices without id.")
+    create = list_of(
+        CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES), "Devices without id.", MAX_BATCH, "items"
+    )
     update = list_of(
-        CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES), "Ids of devices, with their changes."
+        CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES),
+        "Ids of devices, with their changes.",
+        MAX_BATCH,
+        "items",
     )
     delete = list_of(
         CollectErrorsText(error_messages=MESSAGES | {"invalid": "must be text"}),
         "Ids of devices; an unknown id is not an error.",
+        MAX_BATCH,
+        "items",
     )
 
-    @ma.validates_schema
-    def _limit(self, data: dict[str, list[Any]], **kwargs: Any) -> None:
-        if (count := sum(map(len, data.values()))) > MAX_BATCH:
+    @ma.pre_load
+    def _limit(self, data: Any, **kwargs: Any) -> Any:
+        """Refuse too many items before one of them is looked at."""
+        lists = [each for each in data.values() if isinstance(each, list)] if isinstance(data, dict) else []
+        if (count := sum(map(len, lists))) > MAX_BATCH:
             raise ma.ValidationError(f"must have at most {MAX_BATCH} items, not {count}")
+        return data
 
 
 class ImportSchema(Schema):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from devicesvc.errors import Conflict, NotFound, StoreUnavailable
+from devicesvc.errors import Conflict, NotFound, StoreUnavailable, shown
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ def noun(item: type[Device | Group]) -> str:
 
 def not_found(item: type[Device | Group], id: str) -> NotFound:
     """The error for an id that no item has."""
-    return NotFound(f"There is no {noun(item)} with the id {id!r}.")
+    return NotFound(f"There is no {noun(item)} with the id {shown(id)}.")
 
 
 class Reader(ABC, Generic[Item, Filter]):

@@ -3,6 +3,7 @@
 import pytest
 from flask import abort
 
+from devicesvc.api import schemas
 from devicesvc.api.examples import ADD
 from devicesvc.errors import StoreUnavailable
 
@@ -124,19 +125,83 @@ class TestUnknownFields:
         assert f"{place} {rule}" in check(answer, 422)
         assert answer.json["errors"][place] == rule
 
-    @pytest.mark.parametrize("name", ["colour", "status" + "s" * 60, "名字"])
+    @pytest.mark.parametrize("name", ["colour", "status" + "s" * 59, "名字"])
     def test_no_field_is_suggested_if_none_is_close_or_the_name_is_long(self, client, name):
         answer = client.patch("/v1/devices/5661391086", json={name: "x"})
-        assert check(answer, 422) == f"{name} is not a field of this object."
+        assert check(answer, 422) == f"{name[:64]}{name[64:] and '...'} is not a field of this object."
 
     def test_a_field_that_is_given_is_not_suggested(self, client):
         answer = client.patch("/v1/devices/5661391086", json={"Type": "x", "type": "x"})
         assert check(answer, 422) == "Type is not a field of this object."
 
-    def test_a_request_gets_at_most_a_hundred_suggestions(self, client):
-        items = [{"id": "5661391086", "Type": "x", "Name": "x"}] * 60
-        answer = client.post("/v1/devices/batch", json={"update": items})
-        check(answer, 422)
-        rules = list(answer.json["errors"].values())
-        assert len(rules) == 120
-        assert sum("did you mean" in rule for rule in rules) == 100
+    def test_at_most_a_hundred_of_a_request_are_compared_with_the_known_ones(self, client, monkeypatch):
+        compared = []
+
+        def compare(name, _known, **_options):
+            compared.append(name)
+            return []
+
+        monkeypatch.setattr(schemas, "get_close_matches", compare)
+        check(client.patch("/v1/devices/5661391086", json={f"name{number}": "x" for number in range(5000)}), 422)
+        assert len(compared) == 100
+
+
+class TestManyFaults:
+    """An answer names a hundred faults at most, its sentence five, and it says how many more there are."""
+
+    def test_few_are_all_in_the_sentence(self, client):
+        answer = client.patch("/v1/devices/5661391086", json=dict.fromkeys(["type", "name", "status", "nic"]))
+        assert check(answer, 422).count("may not be null") == len(answer.json["errors"]) == 4
+
+    def test_of_more_than_five_the_sentence_names_five(self, client):
+        answer = client.patch("/v1/devices/5661391086", json=dict.fromkeys(map(str, range(60))))
+        assert check(answer, 422).count("is not a field") == 5
+        assert answer.json["detail"].endswith("; and 55 more.")
+        assert len(answer.json["errors"]) == 60
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("PATCH", "/v1/devices/5661391086", dict.fromkeys(map(str, range(7318)))),
+            ("DELETE", "/v1/devices", {"ids": [1] * 7318}),
+            ("PUT", "/v1/devices/5661391086/groups", {"ids": list(map(str, range(7318)))}),
+        ],
+        ids=["unknown fields", "ids", "memberships"],
+    )
+    def test_of_more_than_a_hundred_a_hundred_are_named(self, client, method, path, body):
+        answer = client.open(path, method=method, json=body)
+        assert check(answer, 422).rstrip(".").endswith("; and at least 7,313 more")
+        assert len(answer.json["errors"]) == 100
+
+    def test_a_batch_looks_for_no_more_than_a_hundred(self, client):
+        answer = client.post("/v1/devices/batch", json={"create": [{}] * 1000})
+        assert check(answer, 422).endswith(" more")
+        assert list(answer.json["errors"])[-1].startswith("create.16")
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", "/v1/devices", {"x" * 100_000: 1}),
+            ("PUT", "/v1/devices", {"id": "x" * 100_000}),
+            ("PATCH", "/v1/devices/5661391086", {"name": "x" * 100_000}),
+            ("PATCH", "/v1/devices/5661391086", {"name": [1] * 100_000}),
+            ("PUT", "/v1/devices/5661391086/groups", {"ids": ["x" * 100_000]}),
+            ("POST", "/v1/devices/batch", {"update": [{"id": "x" * 100_000}]}),
+        ],
+    )
+    def test_what_a_client_sent_is_not_sent_back_at_length(self, client, method, path, body):
+        assert len(client.open(path, method=method, json=body).data) < 2000
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "words"),
+        [
+            ("POST", "/v1/devices/batch", {"create": [5] * 1001}, "must have at most 1000 items, not 1001"),
+            ("DELETE", "/v1/devices", {"ids": [5] * 10_001}, "ids must be at most 10000 ids"),
+            ("POST", "/v1/devices/5661391086/groups", {"ids": [5] * 10_001}, "ids must be at most 10000 ids"),
+            ("PATCH", "/v1/devices/5661391086", {"nic": [5] * 17}, "nic must be at most 16 network interfaces"),
+        ],
+    )
+    def test_a_list_that_is_too_long_is_refused_for_that_alone(self, client, method, path, body, words):
+        answer = client.open(path, method=method, json=body)
+        assert words in check(answer, 422)
+        assert len(answer.json["errors"]) == 1

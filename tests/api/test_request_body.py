@@ -1,7 +1,7 @@
 """How strictly bodies are read."""
 
 import pytest
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from devicesvc.api.request_body import parse_json
 from devicesvc.handover import MAX_BODY
@@ -16,7 +16,10 @@ from devicesvc.handover import MAX_BODY
         (b'"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["', "[" * 38),
         (b"[" * 32 + b"]" * 32, None),
         (b"[" + b"{}," * 100 + b"{}]", [{}] * 101),
-        (b"1" * 400, int("1" * 400)),
+        (b"1" * 300, float("1" * 300)),
+        (rb'["\\", "\"", {"\"a\\": 1, "\\": 2, "": {"\"a\\": 3}}]', ["\\", '"', {'"a\\': 1, "\\": 2, "": {'"a\\': 3}}]),
+        (rb'[":", {":": ":"}, {"a": "{[,"}]', [":", {":": ":"}, {"a": "{[,"}]),
+        (b"[" + b"1," * 149_998 + b"1]", [1] * 149_999),
     ],
 )
 def test_proper_json_is_read(body, value):
@@ -27,22 +30,24 @@ def test_proper_json_is_read(body, value):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "Expecting value"),
-        (b"{", "Expecting"),
-        (b"\xff", "utf-8"),
+        (b"", "empty document"),
+        (b"{", "unexpected end"),
+        (b"\xff", "UTF-8"),
         (b'\xef\xbb\xbf{"a": 1}', "BOM"),
         (b'{"a": 1, "b": 2, "a": 3}', "gives 'a' twice"),
         (b'{"o": {"a": 1, "a": 1}}', "gives 'a' twice"),
-        (b"NaN", "NaN is not a JSON value"),
-        (b"[-Infinity]", "-Infinity is not a JSON value"),
+        (rb'[{"\"": 1, "\u0022": 1}]', "twice"),
+        (b"NaN", "unexpected character"),
+        (b"[-Infinity]", "no digit"),
         (b"[" * 33 + b"]" * 33, "deeper than 32"),
-        (b'{"a":' * 100_000, "deeper than 32"),
-        (rb'"\ud800"', "one surrogate without the other"),
-        (rb'{"\udc00": 1}', "one surrogate without the other"),
-        (b"1" * 401, "401 digits"),
-        (b"-" + b"1" * 5000, "digits"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "deeper than 32"),
+        (b'{"a":' * 70_000, "depth limit"),
+        (rb'"\ud800"', "no low surrogate"),
+        (rb'{"\udc00": 1}', "invalid high surrogate"),
+        (b"1" * 400, "infinity"),
+        (b"-" + b"1" * 5000, "infinity"),
         (b'"a\nb"', "control character"),
-        (b"[1] 2", "Extra data"),
+        (b"[1] 2", "unexpected content"),
     ],
 )
 def test_what_is_not_proper_json_is_refused(body, words):
@@ -65,8 +70,15 @@ def test_what_is_not_proper_json_is_refused(body, words):
 )
 def test_no_body_keeps_the_reader_for_longer_than_its_length_deserves(body):
     """A reader that took quadratic time would be at this for hours."""
-    with pytest.raises(BadRequest):
+    with pytest.raises((BadRequest, RequestEntityTooLarge)):
         parse_json(body)
+
+
+@pytest.mark.parametrize("body", [b"[" + b"1," * 150_000 + b"1]", b"[]" * 4_000_000, b'""' * 4_000_000])
+def test_413_for_more_values_than_the_limit(client, body):
+    answer = client.get("/v1/devices", data=body)
+    assert answer.status_code == 413
+    assert answer.json["detail"] == "The body has more values than the limit of 150000."
 
 
 def test_a_body_over_the_limit_is_413_and_one_at_the_limit_is_read(client):
