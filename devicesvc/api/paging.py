@@ -38,6 +38,7 @@ def _decode_cursor(text: str, sorts: Container[str]) -> tuple[str, Cursor]:
             raise ValueError
         padded = text + "=" * (-len(text) % 4)
         match orjson.loads(base64.b64decode(padded, b"-_", validate=True)):
-            case [str(sort), str(value), str(id)] if sort.removeprefix("-") in sorts:
+            # No item has NUL in a value, and PostgreSQL cannot compare one with it.
+            case [str(sort), str(value), str(id)] if sort.removeprefix("-") in sorts and "\0" not in value + id:
                 return sort, Cursor(value, id)
     raise Invalid({"cursor": "must be the `next` of an earlier answer"})

@@ -141,6 +141,9 @@ def encoded(text):
         *(
             ({"cursor": cursor}, "cursor", "must be the `next` of an earlier answer")
             for cursor in (
+                encoded(r'["id", "a\u0000", "1"]'),
+                encoded(r'["id", "a", "\u0000"]'),
+                "A" * 100_000,
                 "",
                 "x",
                 "设",
