@@ -19,6 +19,14 @@ class Refusal(Exception):
         self.status = status
 
 
+def _refusal(error: ParseError) -> Refusal:
+    """The refusal of a malformed head."""
+    status = STATUS.get(type(error), 400)
+    if status == 414:
+        return Refusal(status, f"The address is too long: {error}. Send the ids in the body, as JSON.")
+    return Refusal(status, f"The request cannot be read: {error}.")
+
+
 class BrokenBody(io.BytesIO):
     """A body whose transfer coding is malformed: to read it raises OSError."""
 
@@ -68,7 +76,7 @@ class RequestReader:
             self._parser.feed(data)
         except ParseError as error:
             if not self._environ:
-                raise Refusal(STATUS.get(type(error), 400), f"The request cannot be read: {error}.") from error
+                raise _refusal(error) from error
             self._broken = True
         if self._broken or self.size > self._limit:
             self.must_close = True

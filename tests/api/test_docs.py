@@ -40,6 +40,13 @@ def test_the_large_files_are_not_sent_again_to_a_browser_that_has_them(client):
     assert again.status_code == 304
 
 
+@pytest.mark.parametrize("path", [*PAGES, "/docs/offapi/redoc.js", "/docs/static/redoc.html"])
+@pytest.mark.parametrize("condition", ["*", '"x"'])
+def test_a_precondition_of_changes_is_not_asked_of_a_page(client, path, condition):
+    answer = client.get(path, headers={"If-Match": condition}, buffered=True)
+    assert (answer.status_code, answer.data) == (200, client.get(path, buffered=True).data)
+
+
 @pytest.mark.parametrize("name", ["__init__.py", "url.json", "scalar.js", "../offapi/redoc.js", "..%2f..%2fconfig.py"])
 def test_no_other_file_of_the_package_is_served(client, name):
     assert client.get(f"/docs/offapi/{name}").status_code == 404

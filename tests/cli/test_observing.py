@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -101,6 +102,24 @@ class TestLog:
         assert metrics(service)[key] == 1
         service.stop()
         assert any(f'[{id.decode()}] 127.0.0.1 "GET - HTTP/1.1" 400 ' in line for line in service.lines)
+
+    def test_an_address_that_is_too_long_is_refused_with_what_to_do(self, start):
+        service = start()
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            client.sendall(b"DELETE /v1/devices?ids=" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 414 ")
+        assert json.loads(body)["detail"].endswith("Send the ids in the body, as JSON.")
+
+    @pytest.mark.parametrize("path", ["/docs", "/docs/offapi/redoc.js", "/docs/static/redoc.html", "/openapi.json"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_a_page_is_logged_with_the_bytes_that_were_sent(self, start, method, path):
+        service = start()
+        answer = requests.request(method, service.url + path, headers={"If-Match": "*"}, timeout=20)
+        assert answer.status_code == 200
+        service.stop()
+        (line,) = [line for line in service.lines if f'"{method} {path} ' in line]
+        assert f'HTTP/1.1" 200 {len(answer.content)} ' in line
 
     def test_another_format_is_refused_in_one_sentence(self, clean_env, tmp_path):
         ended = subprocess.run(

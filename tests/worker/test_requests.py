@@ -22,6 +22,13 @@ def test_the_environ_is_that_of_pep_3333(shared):
     assert environ["wsgi.version"] == [1, 0]
 
 
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "PATH_INFO", "REMOTE_USER"])
+def test_a_header_does_not_become_a_variable_of_the_server(shared, name):
+    environ = first_json(shared.raw(request("GET", "/a", f"{name}: /x", "Connection: close")))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/a")
+    assert "/x" not in environ.values()
+
+
 def test_the_absolute_form_names_the_same_path(shared):
     environ = first_json(shared.raw(request("GET", "http://x:80/a?b=c", "Connection: close")))
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/a", "b=c")
