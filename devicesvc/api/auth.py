@@ -17,10 +17,17 @@ def check() -> None:
     tokens = cast(Tokens | None, current_app.extensions["devicesvc.tokens"])
     if tokens is None or not request.path.startswith(("/v1", "/metrics")):
         return
-    given = request.authorization
-    token = tokens.find(given.token) if given and given.type == "bearer" and given.token else None
+    header, given = request.headers.get("Authorization"), request.authorization
+    if header is None:
+        raise _unauthorized("No token was sent: this service needs the header Authorization: Bearer TOKEN.")
+    if not given or given.type != "bearer" or not given.token:
+        raise _unauthorized("The header Authorization must be: Bearer, a space and the token.")
+    token = tokens.find(given.token)
     if token is None:
-        challenge = WWWAuthenticate("bearer", {"realm": "devicesvc"})
-        raise Unauthorized("Send a token: Authorization: Bearer, then the token.", www_authenticate=challenge)
+        raise _unauthorized("This token is unknown to the service: ask the person who runs it for one.")
     if token.scope == "read" and request.method not in _READING:
         raise Forbidden(f"The token {token.name!r} may only read.")
+
+
+def _unauthorized(words: str) -> Unauthorized:
+    return Unauthorized(words, www_authenticate=WWWAuthenticate("bearer", {"realm": "devicesvc"}))

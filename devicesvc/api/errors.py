@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 _STATUS = ((NotFound, 404), (Conflict, 409), (Invalid, 422), (StoreUnavailable, 503))
 _RETRY_SECONDS = "1"
+_PRIVATE = (
+    "The store cannot be read or written now; the log of the service says why. If you sent a change, look whether it"
+    " was made before you send it again."
+)
 MAX_NAME = 64  # characters of a name that a client gave, as part of a place; all names of fields are shorter
 
 
@@ -72,10 +76,12 @@ def init_app(app: Flask) -> None:
 
 def _registry(error: RegistryError) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    headers = {}
-    if status == 503:
-        log.warning("%s", error)
-        headers["Retry-After"] = _RETRY_SECONDS
+    if status != 503:
+        return _problem(status, str(error), error.errors, {})
+    log.warning("%s", error)
+    headers = {"Retry-After": _RETRY_SECONDS}
+    if current_app.extensions["devicesvc.tokens"] is not None:  # not everybody may know the server's files
+        return _problem(status, _PRIVATE, {}, headers)
     return _problem(status, str(error), error.errors, headers)
 
 

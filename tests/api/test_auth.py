@@ -38,6 +38,41 @@ def test_401_without_a_valid_token(client, headers):
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, "No token was sent"),
+        (bearer(""), "must be: Bearer, a space and the token"),
+        ({"Authorization": ""}, "must be: Bearer, a space and the token"),
+        ({"Authorization": "Basic eDp5"}, "must be: Bearer, a space and the token"),
+        ({"Authorization": "writer"}, "must be: Bearer, a space and the token"),
+        (bearer("x"), "This token is unknown"),
+    ],
+    ids=["none", "empty", "an empty header", "Basic", "no scheme", "unknown"],
+)
+def test_401_says_what_is_wrong_with_the_token(client, headers, words):
+    assert words in client.get("/v1/devices", headers=headers).json["detail"]
+
+
+def test_401_does_not_say_which_token_it_nearly_was(client, secrets):
+    for nearly in (secrets["read"][:-1], secrets["write"] + "x", secrets["read"].swapcase()):
+        detail = client.get("/v1/devices", headers=bearer(nearly)).json["detail"]
+        assert detail == client.get("/v1/devices", headers=bearer("x")).json["detail"]
+
+
+def test_503_names_no_file_but_the_log_does(client, secrets, monkeypatch, caplog):
+    def fail(*_arguments):
+        raise StoreUnavailable("/data/device.csv breaks a rule: line 3, column name.", {"line 3": "x"})
+
+    monkeypatch.setattr(client.application.extensions["devicesvc.store"], "_write", fail)
+    answer = client.delete("/v1/devices?ids=1", headers=bearer(secrets["write"]))
+    assert (answer.status_code, answer.json["errors"]) == (503, {})
+    assert "device.csv" not in answer.text
+    assert "line 3" not in answer.text
+    assert "the log of the service says why" in answer.json["detail"]
+    assert "/data/device.csv breaks a rule: line 3" in caplog.text
+
+
 def test_a_read_token_reads_and_does_not_write(client, secrets):
     headers = bearer(secrets["read"])
     for path in ("/v1/devices", "/metrics"):
@@ -83,12 +118,13 @@ def test_a_token_whose_line_is_deleted_no_longer_works(client, file, secrets):
 
 
 @pytest.mark.parametrize("text", ["admin\n", "0" * 64 + " admin name\n"])
-def test_a_file_that_cannot_be_read_lets_nobody_in(client, file, secrets, text):
+def test_a_file_that_cannot_be_read_lets_nobody_in(client, file, secrets, text, caplog):
     with file.open("a") as end:
         end.write(text)
     answer = client.get("/v1/devices", headers=bearer(secrets["write"]))
     assert answer.status_code == 503
-    assert "line 3 must be" in answer.json["detail"]
+    assert str(file) not in answer.text
+    assert "line 3 must be" in caplog.text
 
 
 def test_a_file_that_is_gone_lets_nobody_in(client, file, secrets):
