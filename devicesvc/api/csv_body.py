@@ -1,7 +1,9 @@
 """Devices as CSV in the body of a request or of an answer, in the file format of the CSV store."""
 
+import codecs
+import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -28,6 +30,7 @@ DOCUMENTED: dict[str, Any] = {
 }
 
 _CHUNK = 200  # lines
+_FORMULA = ("=", "+", "-", "@")
 
 
 def is_wanted() -> bool:
@@ -36,18 +39,36 @@ def is_wanted() -> bool:
     return accepted.quality(MEDIA_TYPE) > accepted.quality("application/json")
 
 
-def answer(where: DeviceFilter, page_request: PageRequest) -> Response:
-    """Answer with the devices that fit, as a CSV file. Raises StoreUnavailable."""
+def answer(
+    where: DeviceFilter, page_request: PageRequest, form: Callable[[Iterable[bytes]], Iterable[bytes]]
+) -> Response:
+    """Answer with the devices that fit, as a CSV file. form: makes its lines of those of device.csv: plain or
+    for_excel. Raises StoreUnavailable."""
     chunks = store().devices.chunks(where, page_request, _CHUNK)
     first = next(chunks, [])  # what the store cannot read is refused before the answer begins
     headers = {"Content-Disposition": "attachment; filename=device.csv"}
-    return Response(_file(chain([first], chunks)), headers=headers, mimetype=MEDIA_TYPE)
+    return Response(_file(chain([first], chunks), form), headers=headers, mimetype=MEDIA_TYPE)
 
 
-def _file(chunks: Iterable[Sequence[Device]]) -> Iterator[bytes]:
-    yield DEVICE_CSV.header
+def plain(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """The lines as they are in device.csv, for an import."""
+    return lines
+
+
+def for_excel(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines for Excel: what it would take for a formula is text there, by a ' in front."""
+    for line in lines:
+        [cells] = csv.reader([line.decode()])
+        text = io.StringIO()
+        csv.writer(text).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+        yield text.getvalue().encode()
+
+
+def _file(chunks: Iterable[Sequence[Device]], form: Callable[[Iterable[bytes]], Iterable[bytes]]) -> Iterator[bytes]:
+    # Excel reads UTF-8 only after a byte order mark.
+    yield (codecs.BOM_UTF8 if form is for_excel else b"") + b"".join(form([DEVICE_CSV.header]))
     for devices in chunks:
-        yield b"".join(map(DEVICE_CSV.encode, devices))
+        yield b"".join(form(map(DEVICE_CSV.encode, devices)))
 
 
 def read() -> list[Device]:

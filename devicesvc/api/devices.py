@@ -19,19 +19,21 @@ devices = Items(Device, attrgetter("devices"))
 @blp.route("")
 class Devices(MethodView):
     @blp.operation("get_devices", 400, 413, 422)
-    @blp.arguments(schemas.DeviceQuerySchema(), location="query", as_kwargs=True)
+    @blp.arguments(schemas.DeviceListSchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
-    def get(self, where: DeviceFilter, page_request: PageRequest) -> Response:
+    def get(self, where: DeviceFilter, page_request: PageRequest, excel: bool) -> Response:
         """Find devices
 
         Without arguments, all devices fit. A device must fit all arguments that are given; if none fits, the list is
         empty. An answer has at most 1000 devices. The arguments may also be a JSON object in the request body.
 
         With the header `Accept: text/csv` the answer is a CSV file of all devices that fit, or of the first `limit`.
-        `POST /v1/devices/import` takes such a file.
+        `POST /v1/devices/import` takes such a file. With `excel=true` it is a file for Excel, whatever Accept says.
         """
-        return csv_body.answer(where, page_request) if csv_body.is_wanted() else devices.find(where, page_request)
+        if excel or csv_body.is_wanted():
+            return csv_body.answer(where, page_request, csv_body.for_excel if excel else csv_body.plain)
+        return devices.find(where, page_request)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)

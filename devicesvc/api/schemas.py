@@ -354,6 +354,22 @@ class DeviceQuerySchema(PageSchema, DeviceFilterSchema):
     filter = DeviceFilter
 
 
+class DeviceListSchema(DeviceQuerySchema):
+    """The same, and the form of the answer."""
+
+    excel = boolean(
+        "Whether to answer with a CSV file that Excel reads and does not compute: `'` comes before `=`, `+`, `-` and"
+        " `@` at the start of a cell. Such a file is not for an import.",
+        load_default=False,
+    )
+
+    @ma.post_load
+    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments of the view."""
+        excel = data.pop("excel")
+        return {**super()._arguments(data), "excel": excel}
+
+
 class GroupFilterSchema(Schema):
     """Which groups to find, in which order."""
 

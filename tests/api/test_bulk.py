@@ -1,5 +1,8 @@
 """/v1/devices/batch, /v1/devices/import, and devices as CSV."""
 
+import csv
+import io
+
 import pytest
 
 from devicesvc import handover
@@ -110,6 +113,24 @@ class TestExport:
     def test_only_who_prefers_csv_gets_it(self, client, accept, media_type):
         answer = client.get("/v1/devices", headers={"Accept": accept})
         assert (answer.status_code, answer.content_type) == (200, media_type)
+
+    def test_for_excel_no_cell_begins_as_a_formula(self, client):
+        for number, name in enumerate(["=1+1", "+1", "-1", "@SUM(1)", "a=1", '=A1,"b"', "设备"]):
+            client.put(f"/v1/devices/d{number}", json={**ADD, "name": name, "status": "-"})
+        answer = client.get("/v1/devices?excel=true", headers={"Accept": "application/json"})
+        assert answer.content_type == "text/csv; charset=utf-8"
+        assert answer.headers["Content-Disposition"] == "attachment; filename=device.csv"
+        assert answer.data.startswith(b"\xef\xbb\xbfid,name,")
+        rows = list(csv.reader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
+        names = [row[1] for row in rows if row[0].startswith("d")]
+        assert names == ["'=1+1", "'+1", "'-1", "'@SUM(1)", "a=1", '\'=A1,"b"', "设备"]
+        assert {row[-1] for row in rows if row[0].startswith("d")} == {"'-"}
+        assert not any(cell.startswith(tuple("=+-@")) for row in rows for cell in row)
+
+    def test_the_plain_export_has_every_value_as_it_is(self, client):
+        client.put("/v1/devices/d", json={**ADD, "name": "=1+1"})
+        for query in ({}, {"excel": "false"}):
+            assert b"\nd,=1+1," in self.export(client, **query)
 
     def test_a_refusal_is_json_all_the_same(self, client):
         problem(client.get("/v1/devices?x=1", headers={"Accept": "text/csv"}), 422)
