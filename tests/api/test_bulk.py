@@ -121,11 +121,11 @@ class TestExport:
         assert answer.content_type == "text/csv; charset=utf-8"
         assert answer.headers["Content-Disposition"] == "attachment; filename=device.csv"
         assert answer.data.startswith(b"\xef\xbb\xbfid,name,")
-        rows = list(csv.reader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
-        names = [row[1] for row in rows if row[0].startswith("d")]
+        rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
+        names = [row["name"] for row in rows if row["id"].startswith("d")]
         assert names == ["'=1+1", "'+1", "'-1", "'@SUM(1)", "a=1", '\'=A1,"b"', "设备"]
-        assert {row[-1] for row in rows if row[0].startswith("d")} == {"'-"}
-        assert not any(cell.startswith(tuple("=+-@")) for row in rows for cell in row)
+        assert {row["status"] for row in rows if row["id"].startswith("d")} == {"'-"}
+        assert not any(cell.startswith(tuple("=+-@")) for row in rows for cell in row.values())
 
     def test_the_plain_export_has_every_value_as_it_is(self, client):
         client.put("/v1/devices/d", json={**ADD, "name": "=1+1"})
