@@ -12,7 +12,7 @@ import requests
 from hypothesis import strategies as st
 
 from devicesvc.api.examples import ADD
-from devicesvc.api.request_body import MAX_BODY
+from devicesvc.handover import MAX_BODY
 from tests.long.processes import need
 
 MAX_SECONDS = 1.0  # of the processor
