@@ -42,6 +42,7 @@ AREAS = {
     f"tests/dao -k '{CSV}'": [
         "devicesvc/dao/csv/[a-z]*.py",
         "devicesvc/dao/durable_file.py",
+        "devicesvc/dao/lock_file.py",
         "devicesvc/dao/group_commit.py",
     ],
     "tests/dao tests/migrations/test_schema.py -k 'not csv'": ["devicesvc/dao/sql/[a-z]*.py"],

@@ -1,12 +1,12 @@
-"""Files that are replaced as a whole or not at all, and the lock that keeps several processes apart.
+"""Files that are replaced as a whole or not at all.
 
 To replace files, `prepare` writes and syncs a temporary file for each, `publish` renames them into place and syncs
 the folder. After a crash each file is the old one or the new one, and what was published is there.
 """
 
-import fcntl
 import os
-import time
+import re
+import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -15,16 +15,18 @@ from typing import BinaryIO
 
 from devicesvc.errors import StoreUnavailable
 
-COUNTER = 8  # bytes of the number of commits at the start of the lock file
-
 Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they tell one version from every other
 
 
 class Version:
-    """One version of a file. It is kept open: as long as it is open, no other file can get its inode."""
+    """One version of a file. It is kept open: as long as it is open, no other file can get its inode.
 
-    def __init__(self, file: BinaryIO) -> None:
+    temporary: where it waits to be published.
+    """
+
+    def __init__(self, file: BinaryIO, temporary: Path | None = None) -> None:
         self.file = file
+        self.temporary = temporary
         self.stamp = _stamp(os.fstat(file.fileno()))
 
 
@@ -71,46 +73,6 @@ class VersionTracker:
             self._publishing = None
 
 
-class CommitCounter:
-    """Tells by one short system call that a process has committed: by the number at the start of the lock file, which
-    every process keeps open. Whoever commits raises it by `count_commit`."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = _lock(path)
-        self._file: FileIO | None = None
-
-    def value(self) -> bytes | None:
-        """The number; None if it cannot be had, so that the files themselves must be looked at."""
-        try:
-            return os.pread(self._file.fileno(), COUNTER, 0) if self._file else None
-        except (OSError, ValueError):  # it was closed meanwhile
-            return None
-
-    def follow(self) -> None:
-        """Open the lock file that there is now, if it is another one than before: somebody may have removed it."""
-        try:
-            if self._file and os.path.samestat(os.stat(self._lock), os.fstat(self._file.fileno())):
-                return
-            old, self._file = self._file, FileIO(self._lock)
-            if old:
-                old.close()
-        except OSError:
-            self.close()
-
-    def close(self) -> None:
-        """Close the lock file."""
-        old, self._file = self._file, None
-        if old:
-            old.close()
-
-
-def count_commit(lock: int) -> None:
-    """Raise the number at the start of the open lock file. The caller holds the lock."""
-    with suppress(OSError):  # what was committed stays so; the others see it a little later
-        number = int.from_bytes(os.pread(lock, COUNTER, 0), "little") + 1
-        os.pwrite(lock, (number % 256**COUNTER).to_bytes(COUNTER, "little"), 0)
-
-
 def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
@@ -118,7 +80,7 @@ def _stamp(stat: os.stat_result) -> Stamp:
 def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
     """Write and sync the next version of each file, given in pieces, in its mode and owner, where nobody looks yet.
 
-    The caller holds the lock. Raises StoreUnavailable: then nothing is changed and nothing is left behind.
+    Raises StoreUnavailable: then nothing is changed and nothing is left behind.
     """
     versions: dict[Path, Version] = {}
     try:
@@ -126,30 +88,38 @@ def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
             versions[path] = _write_temporary(path, pieces)
         return versions
     except OSError as error:
-        for version in versions.values():
-            version.file.close()
-        sweep(files)
+        discard(versions)
         raise StoreUnavailable(_refusal(files, error)) from error
 
 
-def publish(versions: Collection[Path]) -> None:
+def publish(versions: Mapping[Path, Version]) -> None:
     """Put what was prepared in the place of the files, in the order given; all of them lie in one folder.
 
     Each is durable before the next is touched: of the renames between two syncs of the folder, a crash may keep any.
-    Raises StoreUnavailable: nothing is changed, unless it says that the outcome is unknown.
+    Raises StoreUnavailable: nothing is changed and nothing is left behind, unless it says that the outcome is unknown.
     """
     renamed = 0
     try:
-        for path in versions:
-            _temporary(path).replace(path)
+        for path, version in versions.items():
+            assert version.temporary
+            version.temporary.replace(path)
             renamed += 1
             sync_folder(path.parent)
     except OSError as error:
-        sweep(versions)
+        discard(versions)
         if renamed:
             words = f"The outcome is unknown: {next(iter(versions))} was replaced, but then: {error.strerror}."
             raise StoreUnavailable(words) from error
         raise StoreUnavailable(_refusal(versions, error)) from error
+
+
+def discard(versions: Mapping[Path, Version]) -> None:
+    """Close what was prepared, and remove what was not published."""
+    for version in versions.values():
+        version.file.close()
+        if version.temporary:
+            with suppress(OSError):
+                version.temporary.unlink(missing_ok=True)
 
 
 def make_durable(path: Path, version: Version) -> None:
@@ -159,33 +129,37 @@ def make_durable(path: Path, version: Version) -> None:
 
 
 def sweep(files: Collection[Path]) -> None:
-    """Remove the temporary files that a crash or a failure has left. The caller holds the lock."""
+    """Remove the temporary files that a crash has left. The caller holds the lock."""
     for path in files:
+        is_left = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}}\.)?tmp")
         with suppress(OSError):
-            _temporary(path).unlink(missing_ok=True)
+            for each in path.parent.iterdir():
+                if is_left.fullmatch(each.name):
+                    each.unlink(missing_ok=True)
 
 
 def _refusal(files: Collection[Path], error: OSError) -> str:
     return f"{next(iter(files))} cannot be written: {error.strerror}. Nothing was changed."
 
 
-def _temporary(path: Path) -> Path:
-    """One name is enough, for only the holder of the lock writes."""
-    return path.with_name(f".{path.name}.tmp")
-
-
 def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
-    temporary = _temporary(path)
-    temporary.unlink(missing_ok=True)
+    # No two processes have the same name: should two ever hold the lock, neither publishes what the other has half done.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with open(handle, "wb", buffering=0) as file:
-        copy_mode_and_owner(path, handle)
-        for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                left = left[file.write(left) :]
-        sync_file(file)
-    return Version(temporary.open("rb"))  # a file open for writing would keep its disk from becoming read-only
+    try:
+        with open(handle, "wb", buffering=0) as file:
+            copy_mode_and_owner(path, handle)
+            for piece in pieces:
+                left = memoryview(piece)
+                while left:
+                    left = left[file.write(left) :]
+            sync_file(file)
+        # A file that is open for writing would keep its disk from becoming read-only.
+        return Version(temporary.open("rb"), temporary)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def copy_mode_and_owner(path: Path, handle: int) -> None:
@@ -213,38 +187,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _lock(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
-
-
-@contextmanager
-def locked(path: Path, patience: float) -> Iterator[int]:
-    """Lock a file against every other process that asks, and give the open lock file. The lock is on a second file
-    beside it, because the file itself is replaced again and again. Raises StoreUnavailable if the lock cannot be had
-    within `patience` seconds."""
-    lock = _lock(path)
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be written: {lock}: {error.strerror}.") from error
-    try:
-        end = time.monotonic() + patience
-        while not try_lock(handle):
-            if time.monotonic() > end:
-                raise StoreUnavailable(f"{path} is busy: another process has held {lock} for {patience:g} seconds.")
-            time.sleep(0.001)
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def try_lock(handle: int) -> bool:
-    """Lock an open file (flock), and return whether it could be had. The lock ends when the file is closed, so also
-    when the process dies."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

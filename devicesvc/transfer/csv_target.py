@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity, device_of_rows
 from devicesvc.csv_codec.format import Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
-from devicesvc.dao import durable_file
+from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.csv.file import registry_paths
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
@@ -52,14 +52,13 @@ class CsvTarget(Target):
         return self._files
 
     def __enter__(self) -> "CsvTarget":
-        self._open.enter_context(durable_file.locked(self._devices, PATIENCE))
+        self._open.enter_context(lock_file.locked(self._devices, PATIENCE))
         self.refuse_existing()
         self._open.callback(self._close)
         return self
 
     def _close(self) -> None:
-        for version in self._versions.values():
-            version.file.close()
+        durable_file.discard(self._versions)
         durable_file.sweep(self._files)
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
@@ -94,8 +93,10 @@ class CsvTarget(Target):
         return CsvSource(self._url, check=False, files=files).read()
 
     def publish(self) -> None:
-        self.refuse_existing()
-        durable_file.publish([path for path in self._files if path in self._wanted])
+        wanted = {path: self._versions[path] for path in self._files if path in self._wanted}
+        with lock_file.FolderLock(self._devices.parent).held():
+            self.refuse_existing()
+            durable_file.publish(wanted)
 
 
 def _device_lines(by_file: _ByFile) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import URL
 
 from devicesvc.columns import ENTITIES
-from devicesvc.dao import durable_file
+from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
@@ -71,7 +71,7 @@ class SqliteTarget(Target):
     def _lock(self, handle: int) -> bool:
         try:
             # Another migration, which has ended just now, may have put what was opened in its place: it stays.
-            return durable_file.try_lock(handle) and os.path.samestat(os.fstat(handle), os.stat(self._temporary))
+            return lock_file.try_lock(handle) and os.path.samestat(os.fstat(handle), os.stat(self._temporary))
         except FileNotFoundError:
             return False
 

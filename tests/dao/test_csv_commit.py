@@ -11,7 +11,7 @@ import pytest
 
 from devicesvc.csv_codec.format import Format
 from devicesvc.csv_codec.formats import DEVICE_CSV
-from devicesvc.dao import durable_file
+from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.base import Observer
 from devicesvc.dao.csv import store as csv_store_module
 from devicesvc.dao.csv.store import CsvStore
@@ -60,7 +60,7 @@ class TestFailure:
             store.write(add(device("1")))
         assert path.read_bytes() == before
         assert len(store.devices.list()) == 5
-        assert not path.with_name(".device.csv.tmp").exists()
+        assert [each.name for each in path.parent.iterdir() if each.suffix == ".tmp"] == []
         store.write(add(device("1")))
         assert len(store.devices.list()) == 6
 
@@ -116,7 +116,7 @@ class TestFailure:
     def test_a_lock_that_another_process_keeps_is_waited_for_only_so_long(self, store, path, monkeypatch):
         monkeypatch.setattr(csv_store_module, "WRITER_PATIENCE", 0.05)
         with (
-            durable_file.locked(path, 0),
+            lock_file.locked(path, 0),
             pytest.raises(StoreUnavailable, match=r"busy: another process has held .* for 0\.05 seconds"),
         ):
             store.write(add(device("1")))

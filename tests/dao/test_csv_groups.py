@@ -287,7 +287,7 @@ class TestOrphanedMemberships:
 def test_a_crash_between_two_renames_leaves_a_registry_in_order(store, path, monkeypatch):
     """The device is gone, its memberships are not: they do not count, and the next change takes them away."""
     real = durable_file.publish
-    monkeypatch.setattr(durable_file, "publish", lambda files: real(list(files)[:1]))
+    monkeypatch.setattr(durable_file, "publish", lambda versions: real(dict(list(versions.items())[:1])))
     store.write(lambda tx: tx.devices.remove([ONE]))
     monkeypatch.undo()
     store.close()

@@ -152,11 +152,14 @@ def test_nothing_but_the_file_and_its_lock_is_left_in_the_folder(store, path):
     assert {each.name for each in path.parent.iterdir()} == {"device.csv", ".device.csv.lock"}
 
 
-def test_a_temporary_file_of_a_crash_is_swept_at_the_next_start(path):
+def test_a_temporary_file_of_a_crash_is_swept_at_the_next_start_and_none_of_another_registry(path):
     open_store(str(path), DEVICES).close()
-    path.with_name(".device.csv.tmp").write_bytes(b"half")
+    left, others = path.with_name(".device.csv.0123abcd.tmp"), path.with_name(".device.csv.new.0123abcd.tmp")
+    left.write_bytes(b"half")
+    others.write_bytes(b"half")
     open_store(str(path)).close()
-    assert not path.with_name(".device.csv.tmp").exists()
+    assert not left.exists()
+    assert others.exists()
 
 
 class TestRefusesToOpen:

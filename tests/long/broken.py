@@ -8,18 +8,18 @@ import errno
 import os
 import runpy
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from devicesvc import cli, server
-from devicesvc.dao import durable_file
+from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.durable_file import Version
 from devicesvc.errors import StoreUnavailable
 
 CHUNK = 4096
 
-good_prepare, good_publish, good_locked = durable_file.prepare, durable_file.publish, durable_file.locked
+good_prepare, good_publish, good_locked = durable_file.prepare, durable_file.publish, lock_file.locked
 
 
 _coming: dict[Path, bytes] = {}
@@ -30,7 +30,7 @@ def _remember(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
     return {path: Version(open(os.devnull, "rb")) for path in files}  # like no file: the store reads what was written
 
 
-def _write_in_place(versions: Collection[Path]) -> None:
+def _write_in_place(versions: Mapping[Path, Version]) -> None:
     try:
         for path in versions:
             with path.open("wb", buffering=0) as file:
@@ -57,7 +57,7 @@ def _prepare_or_pretend(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Ver
         return {path: Version(path.open("rb", buffering=0)) for path in files}
 
 
-def _publish_or_pretend(versions: Collection[Path]) -> None:
+def _publish_or_pretend(versions: Mapping[Path, Version]) -> None:
     with suppress(StoreUnavailable):
         good_publish(versions)
 
@@ -74,7 +74,7 @@ def _fail_to_sync_the_folder(folder: Path) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
 
 
-def _publish_half_at_first(versions: Collection[Path]) -> None:
+def _publish_half_at_first(versions: Mapping[Path, Version]) -> None:
     durable_file.publish = good_publish
     durable_file.sync_folder, real = _fail_to_sync_the_folder, durable_file.sync_folder
     try:
@@ -83,7 +83,7 @@ def _publish_half_at_first(versions: Collection[Path]) -> None:
         durable_file.sync_folder = real
 
 
-# What each variant puts in the place of functions of durable_file.
+# What each variant puts in the place of functions of durable_file and lock_file.
 VARIANTS: dict[str, dict[str, Callable]] = {
     "none": {},
     "in place": {"prepare": _remember, "publish": _write_in_place},
@@ -106,8 +106,9 @@ def _say_ready(_worker: object) -> None:
 def main() -> None:
     variant, what, *arguments = sys.argv[1:]
     for name, function in VARIANTS[variant].items():
-        getattr(durable_file, name)  # a name that is not there any more would break nothing
-        setattr(durable_file, name, function)
+        module = lock_file if name == "locked" else durable_file
+        getattr(module, name)  # a name that is not there any more would break nothing
+        setattr(module, name, function)
     if what == "serve":
         vars(server)["post_worker_init"] = _say_ready  # a setting of gunicorn that the server leaves out
         cli.main(["serve", *arguments])

@@ -137,7 +137,6 @@ def torture(serve, tmp_path):
     def torture(variant, workers, kills):
         """Kill the service again and again under load, until something is found, and report."""
         path = tmp_path / "device.csv"
-        temporary = tmp_path / ".device.csv.tmp"
         moments = random.Random(SEED)
         report = Report()
         seeds = [renamed(example(f"seed {number}"), str(10**9 + number)) for number in range(DEVICES)]
@@ -145,10 +144,10 @@ def torture(serve, tmp_path):
         files.make(path, seeds)
         service = serve(variant, path, workers)
         while report.kills < kills and not report.bad:
-            aim = temporary if report.kills % 2 else None
+            aim = path if report.kills % 2 else None
             load(service, writers, moments.uniform(*SECONDS), aim)
             report.kills += 1
-            report.interrupted += temporary.exists()
+            report.interrupted += is_being_replaced(path)
             try:
                 found = files.read(path)
             except StoreUnavailable as error:
@@ -157,7 +156,7 @@ def torture(serve, tmp_path):
                 break
             report.lost += sum(writer.resolve(found) for writer in writers) + len(found)
             service = serve(variant, path, workers)
-            report.leftovers += temporary.exists()
+            report.leftovers += is_being_replaced(path)
         report.acknowledged = sum(writer.acknowledged for writer in writers)
         report.refused = [each for writer in writers for each in writer.refused]
         print(f"\nvariant {variant!r}, {workers} workers, seed {SEED}: {report}")
@@ -166,14 +165,18 @@ def torture(serve, tmp_path):
     return torture
 
 
+def is_being_replaced(path):
+    return any(path.parent.glob(f".{path.name}.*.tmp"))
+
+
 def load(service, writers, seconds, aim):
-    """Let the writers write for so long, and if need be a little longer, until the file `aim` is there; then kill."""
+    """Let the writers write for so long, and if need be a little longer, until `aim` is being replaced; then kill."""
     threads = [threading.Thread(target=writer.write, args=(service.port,)) for writer in writers]
     for thread in threads:
         thread.start()
     threading.Event().wait(seconds)
     end = time.monotonic() + AIM_SECONDS
-    while aim and not aim.exists() and time.monotonic() < end:
+    while aim and not is_being_replaced(aim) and time.monotonic() < end:
         threading.Event().wait(0.0002)
     service.kill()
     for thread in threads:

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from devicesvc.csv_codec.format import Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
-from devicesvc.dao import durable_file
+from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.base import Size, Store, T, Transaction
 from devicesvc.dao.csv.file import CsvFile, registry_paths
 from devicesvc.dao.csv.snapshot import Snapshot
@@ -57,8 +57,9 @@ class CsvStore(Store):
         self._files: tuple[CsvFile[Any], ...] = self._devices, self._groups, self._memberships
         self._snapshot = self._read_snapshot()  # the last good one
         self._group_commit = GroupCommit(self._commit)
-        self._commits = durable_file.CommitCounter(self._path)
-        self._look: tuple[bytes | None, float] = None, 0.0  # the last one: the number of commits, and when it was
+        self._commits = lock_file.CommitCounter(self._path)
+        self._folder = lock_file.FolderLock(self._path.parent)
+        self._look: tuple[int | None, float] = None, 0.0  # the last one: the number of commits, and when it was
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
@@ -103,8 +104,7 @@ class CsvStore(Store):
         with self._locked():
             self._reload()
             self._refuse_if_broken()
-            durable_file.prepare({self._path: [DEVICE_CSV.header]})[self._path].file.close()
-            durable_file.sweep([self._path])
+            durable_file.discard(durable_file.prepare({self._path: [DEVICE_CSV.header]}))
 
     def close(self) -> None:
         self._group_commit.close()
@@ -134,17 +134,17 @@ class CsvStore(Store):
                     outcomes.append(partial(outcome.set_exception, error))
             if changed or any(file.in_doubt for file in self._files):
                 # First the orphaned memberships leave the file, so that an id that comes back revives none of them.
-                self._replace(self._snapshot)
-                self._replace(tx.snapshot())
-                durable_file.count_commit(lock)  # before the answer, so that every process knows of what was answered
+                self._replace(self._snapshot, lock)
+                self._replace(tx.snapshot(), lock)
                 self.observer.committed(changed, perf_counter() - begin)
             for tell in outcomes:
                 tell()
             for file in self._files:
                 file.tracker.close_old()
 
-    def _replace(self, snapshot: Snapshot) -> None:
-        """Put the next snapshot into the files that differ from it, and then show it to the readers."""
+    def _replace(self, snapshot: Snapshot, lock: int) -> None:
+        """Put the next snapshot into the files that differ from it, show it to the readers, and count it, so that every
+        process knows of it."""
         tables: dict[CsvFile[Any], Any] = {
             file: table
             for file, table in zip(self._files, snapshot, strict=True)
@@ -153,9 +153,9 @@ class CsvStore(Store):
         if not tables:
             return
         versions = durable_file.prepare({file.path: file.content(table) for file, table in tables.items()})
-        try:
+        with self._folder.held():
             if not self._is_current():
-                durable_file.sweep(versions)
+                durable_file.discard(versions)
                 raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
             with ExitStack() as publishing:
                 for file in tables:
@@ -167,15 +167,12 @@ class CsvStore(Store):
                     file.in_doubt = False
                     file.table = table
                     file.tracker.mark_read(versions[file.path])
-        except StoreUnavailable:
-            for version in versions.values():
-                version.file.close()
-            raise
+            self._commits.count(lock)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
         """Hold the files against every other thread and process, and give the open lock file."""
-        with self._mutex, durable_file.locked(self._path, WRITER_PATIENCE) as lock:
+        with self._mutex, lock_file.locked(self._path, WRITER_PATIENCE) as lock:
             yield lock
 
     def _is_current(self) -> bool:
@@ -198,7 +195,7 @@ class CsvStore(Store):
         if not self._is_current():
             with self._mutex:
                 try:
-                    with durable_file.locked(self._path, READER_PATIENCE):
+                    with lock_file.locked(self._path, READER_PATIENCE):
                         self._reload()
                 except StoreUnavailable:
                     self._reload()
@@ -238,8 +235,11 @@ class CsvStore(Store):
                 words = f"{self._path} is missing, but {file.path} is there"
                 raise StoreUnavailable(f"{words}: put the first one back, or move the other away.")
         content = [DEVICE_CSV.header, *map(DEVICE_CSV.encode, first)]
-        durable_file.prepare({self._path: content})[self._path].file.close()
-        durable_file.publish([self._path])
+        versions = durable_file.prepare({self._path: content})
+        with self._folder.held():
+            if not self._path.exists():
+                durable_file.publish(versions)
+        durable_file.discard(versions)
         ids = ", ".join(device.id for device in first)
         log.info("Made %s with %d sample devices: %s", self._path, len(first), ids)
 
