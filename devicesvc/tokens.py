@@ -6,7 +6,6 @@ The file is read again when it changes: if a line is deleted, its token no longe
 """
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devicesvc.errors import Invalid, StoreUnavailable
+from devicesvc.regular_file import open_regular
 
 SCOPES = ("read", "write")  # write includes read
 
-_LINE = re.compile(rf"([0-9a-f]{{64}}) ({'|'.join(SCOPES)}) (\S{{1,64}})")
+_LINE = re.compile(rf"([0-9a-f]{{64}}) ({'|'.join(SCOPES)}) ([^\s\x00-\x1f\x7f-\x9f]{{1,64}})")
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,43 @@ class Tokens:
             stat = self._path.stat()
             stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
             if stamp != self._stamp:
-                self._tokens = _parse(self._path.read_text("utf-8"))
+                self._tokens = _parse(_read(self._path))
                 self._stamp = stamp
         except (OSError, ValueError) as error:
-            raise StoreUnavailable(f"The tokens file {self._path} cannot be used: {error}.") from error
+            raise _unusable(self._path, error) from error
 
 
 def create(path: Path, name: str, scope: str) -> str:
     """Add a new token to the file, and return its secret. If the file does not exist, it is made; only its owner may
     read it.
 
-    name: 1 to 64 characters without white space, not in the file yet. scope: one of SCOPES. Raises Invalid, and
-    StoreUnavailable if the file cannot be read or written, or has a wrong line.
+    name: 1 to 64 characters without white space or control characters, not in the file yet. scope: one of SCOPES.
+    Raises Invalid, and StoreUnavailable if the file cannot be read or written, or has a wrong line.
     """
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
+        text = _read(path) if path.exists() else ""
         if name in (token.name for token in _parse(text).values()):
             raise Invalid({"name": f"must be new; {path} has a token called {name!r}"})
         secret = secrets.token_urlsafe(32)
         line = f"{_digest(secret)} {scope} {name}"
         if not _LINE.fullmatch(line):
-            raise Invalid({"name": f"must be 1 to 64 characters without white space, not {name!r}"})
-        with open(path, "a", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
+            words = "without white space or control characters"
+            raise Invalid({"name": f"must be 1 to 64 characters {words}, not {name!r}"})
+        with open(path, "a", encoding="utf-8", opener=open_regular) as file:
             file.write(f"{line}\n" if text.endswith("\n") or not text else f"\n{line}\n")
     except (OSError, ValueError) as error:
-        raise StoreUnavailable(f"The tokens file {path} cannot be used: {error}.") from error
+        raise _unusable(path, error) from error
     return secret
+
+
+def _read(path: Path) -> str:
+    with open(path, encoding="utf-8", opener=open_regular) as file:
+        return file.read()
+
+
+def _unusable(path: Path, error: OSError | ValueError) -> StoreUnavailable:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return StoreUnavailable(f"The tokens file {path} cannot be used: {reason}.")
 
 
 def _digest(secret: str) -> str:

@@ -7,6 +7,7 @@ the folder. After a crash each file is the old one or the new one, and what was 
 import os
 import re
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -38,6 +39,8 @@ class VersionTracker:
         self._read: Version | None = None
         self._old: list[Version] = []
         self._publishing: Stamp | None = None
+        self._changed_in_place = False
+        self._seen = 0.0
 
     @property
     def size(self) -> int:
@@ -54,9 +57,19 @@ class VersionTracker:
 
     def mark_read(self, version: Version | None) -> None:
         """This version was read last; None: there is no file. The versions before it stay open until `close_old`."""
+        self._changed_in_place = bool(version and self._read and version.stamp[:2] == self._read.stamp[:2])
+        self._seen = time.monotonic()
         if self._read:
             self._old.append(self._read)
         self._read = version
+
+    def unquiet(self, quiet: float) -> float:
+        """Seconds until a file that somebody changes in place has been left alone for `quiet` seconds; 0 or less if it
+        has, or if it came by a rename, so as a whole."""
+        if not (self._changed_in_place and self._read):
+            return 0.0
+        # Both clocks: that of the file system may be another one.
+        return quiet - max(time.time() - self._read.stamp[3] / 1e9, time.monotonic() - self._seen)
 
     def close_old(self) -> None:
         """Close the versions before: a file system takes a while to free their blocks, so nobody should wait for it."""
@@ -143,7 +156,7 @@ def _refusal(files: Collection[Path], error: OSError) -> str:
 
 
 def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
-    # No two processes have the same name: should two ever hold the lock, neither publishes what the other has half done.
+    # No two processes have the same name: should two ever hold a lock, neither publishes what the other has half done.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:

@@ -16,6 +16,7 @@ from devicesvc.dao.csv.file import registry_paths
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Membership
+from devicesvc.regular_file import open_regular
 from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source, Unreadable
 
@@ -107,7 +108,7 @@ class CsvSource(Source):
                 lock.enter_context(lock_file.locked(paths[0], PATIENCE))
             for each in paths:
                 try:
-                    opened.append(self._open.enter_context(each.open("rb")))
+                    opened.append(self._open.enter_context(open(each, "rb", opener=open_regular)))
                 except FileNotFoundError:
                     opened.append(None)
                 except OSError as error:
@@ -121,7 +122,7 @@ class CsvSource(Source):
     def has_changed(self) -> bool:
         for each in self._files:
             try:
-                with each.path.open("rb") as file:
+                with open(each.path, "rb", opener=open_regular) as file:
                     now = durable_file.Version(file).stamp
             except OSError:
                 now = ()

@@ -37,6 +37,8 @@ def test_each_token_is_a_line_also_after_an_edit_without_a_newline_at_the_end(ru
     [
         (("a", "--scope", "read", "--file", "tokens.txt"), "has a token called 'a'"),
         (("a b", "--scope", "read", "--file", "tokens.txt"), "without white space"),
+        (("a\x1b[2J", "--scope", "read", "--file", "tokens.txt"), "without white space or control characters"),
+        (("a", "--scope", "read", "--file", "/dev/null"), "It is not a regular file"),
         (("x" * 65, "--scope", "read", "--file", "tokens.txt"), "1 to 64 characters"),
         (("c", "--scope", "admin", "--file", "tokens.txt"), "'admin' is not one of"),
         (("c", "--scope", "read"), "Missing option '--file'"),

@@ -10,8 +10,10 @@ from devicesvc.sample import DEVICES
 
 @pytest.fixture(autouse=True)
 def look_at_each_read(monkeypatch):
-    """Tests edit files and read at once: each read looks at them, not only one every ten milliseconds."""
+    """Tests edit files, and read and write at once: each read looks at them, not only one every ten milliseconds, and
+    no change waits until the edit is complete."""
     monkeypatch.setattr("devicesvc.dao.csv.store.LOOK_EVERY", 0)
+    monkeypatch.setattr("devicesvc.dao.csv.store.QUIET", 0)
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
 """Files that people have made or changed, while the service runs and before."""
 
+import os
 import resource
+import socket
+import threading
+from pathlib import Path
 
 import pytest
 
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
-from devicesvc.dao.urls import open_store
+from devicesvc.dao.csv import store as store_module
+from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
@@ -81,6 +86,94 @@ class TestEdits:
         path.write_bytes(good)
         store.write(add(device("1")))
         assert len(store.devices.list()) == 6
+
+
+class TestInPlace:
+    """A file that is written line by line is whole and right after each line, and yet not complete."""
+
+    @pytest.fixture(autouse=True)
+    def quiet(self, monkeypatch):
+        monkeypatch.setattr(store_module, "QUIET", 0.5)
+
+    def test_of_twenty_lines_that_are_written_50_ms_apart_a_change_in_between_loses_none(self, store, path):
+        begun = threading.Event()
+        lines = [device(f"line-{number}") for number in range(20)]
+
+        def produce():
+            with path.open("wb", buffering=0) as file:
+                file.write(HEADER)
+                for number, each in enumerate(lines):
+                    file.write(encode(each))
+                    if number == 2:
+                        begun.set()
+                    threading.Event().wait(0.05)
+
+        producer = threading.Thread(target=produce)
+        producer.start()
+        assert begun.wait(10)
+        store.write(add(device("mine")))
+        producer.join()
+        assert path.read_bytes() == content([*lines, device("mine")])
+
+    def test_a_change_is_refused_if_the_edit_takes_too_long_and_reads_go_on(self, store, path, monkeypatch):
+        monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0.01)
+        path.write_bytes(content([device("theirs")]))
+        with pytest.raises(StoreUnavailable, match=r"is being edited in place\. Nothing was changed; try again when"):
+            store.write(add(device("mine")))
+        assert store.devices.list() == [device("theirs")]
+        assert path.read_bytes() == content([device("theirs")])
+
+    def test_an_edit_that_came_by_a_rename_is_complete(self, store, path, monkeypatch):
+        monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0.01)
+        new = path.with_name("new")
+        new.write_bytes(content([device("theirs")]))
+        new.replace(path)
+        store.write(add(device("mine")))
+        assert path.read_bytes() == content([device("theirs"), device("mine")])
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+def a_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [fifo, a_socket, a_device])
+class TestWhatIsNoFile:
+    """To open it would wait for ever, or never come to an end."""
+
+    @pytest.mark.parametrize("name", ["device.csv", "group.csv", "device_group.csv"])
+    def test_it_is_refused_at_the_start_and_by_check(self, path, make, name, monkeypatch):
+        monkeypatch.chdir(path.parent)  # the name of a socket must be short
+        path.write_bytes(content(DEVICES))
+        path.with_name(name).unlink(missing_ok=True)
+        make(Path(name))
+        with pytest.raises(StoreUnavailable, match="cannot be read: It is not a regular file"):
+            open_store(str(path) if name == "device.csv" else "device.csv")
+        with pytest.raises(StoreUnavailable, match=rf"{name} cannot be read: It is not a regular file"):
+            parse(name if name == "device.csv" else "device.csv").check()
+
+    def test_while_the_service_runs_it_stops_writes_and_no_reads(self, store, path, make, monkeypatch):
+        monkeypatch.chdir(path.parent)
+        path.unlink()
+        make(Path(path.name))
+        assert len(store.devices.list()) == 5
+        with pytest.raises(StoreUnavailable, match=r"device\.csv cannot be read: It is not a regular file"):
+            store.write(add(device("1")))
+
+    def test_as_the_lock_file_it_is_refused(self, path, make, monkeypatch):
+        monkeypatch.chdir(path.parent)
+        make(Path(".device.csv.lock"))
+        words = "Too many levels of symbolic links" if make is a_device else "It is not a regular file"
+        with pytest.raises(StoreUnavailable, match=rf"\.device\.csv\.lock: {words}"):
+            open_store(str(path), DEVICES)
 
 
 def test_a_fault_that_stays_is_logged_once_and_not_at_each_look(store, path, caplog):

@@ -1,6 +1,7 @@
 """A file of a registry, and the table that was read from it last."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,6 +10,7 @@ from devicesvc import garbage_collection
 from devicesvc.csv_codec.format import Fault, Format
 from devicesvc.dao.csv.snapshot import Table
 from devicesvc.dao.durable_file import Version, VersionTracker, make_durable
+from devicesvc.regular_file import open_regular
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class CsvFile(Generic[T]):
         fault: str | None
         faults: list[Fault] = []
         try:
-            version = Version(self.path.open("rb"))
+            version = Version(os.fdopen(open_regular(self.path, os.O_RDONLY), "rb"))
             self._make_durable(version)
             with garbage_collection.paused():
                 known, format = self.table.items_by_line(), self.table.format

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, cast
 
 from devicesvc.csv_codec.format import Format
@@ -30,9 +30,11 @@ from devicesvc.dao.group_commit import GroupCommit, Waiting
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
+from devicesvc.regular_file import open_regular
 
 WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
 READER_PATIENCE = 1.0  # and a read, before it answers without
+QUIET = 0.5  # seconds for which a file that is changed in place must be left alone before a change replaces it
 LOOK_EVERY = 0.01  # seconds after which a read looks at the files although no service has committed
 
 log = logging.getLogger(__name__)
@@ -115,16 +117,29 @@ class CsvStore(Store):
             self._commits.close()
 
     def _commit(self, group: Sequence[Waiting]) -> None:
+        """Commit the changes, once nobody changes a file in place."""
+        end = monotonic() + WRITER_PATIENCE
+        while (wait := self._try_to_commit(group)) > 0:
+            if monotonic() + wait > end:
+                words = "is being edited in place. Nothing was changed; try again when that is done"
+                raise StoreUnavailable(f"{self._path} or a file that belongs to it {words}.")
+            sleep(wait)
+
+    def _try_to_commit(self, group: Sequence[Waiting]) -> float:
         """Run the changes one after another, make what they did durable together, and only then tell each its outcome.
 
-        If that fails, each gets the failure, also one that was refused: the reason may have been another change of the
-        group, which is not kept.
+        Return 0; or, before anything is done, the seconds to wait because somebody has just changed a file in place:
+        perhaps it is not complete yet, and what is written to a file that was replaced is lost. If the write fails,
+        each gets the failure, also one that was refused: the reason may have been another change of the group, which
+        is not kept.
         """
         begin = perf_counter()
         outcomes: list[Callable[[], None]] = []
         with self._locked() as lock:
             self._reload()
             self._refuse_if_broken()
+            if (wait := max(file.tracker.unquiet(QUIET) for file in self._files)) > 0:
+                return wait
             tx, changed = CsvTransaction(self._snapshot), 0
             for change, outcome in group:
                 try:
@@ -141,6 +156,7 @@ class CsvStore(Store):
                 tell()
             for file in self._files:
                 file.tracker.close_old()
+        return 0
 
     def _replace(self, snapshot: Snapshot, lock: int) -> None:
         """Put the next snapshot into the files that differ from it, show it to the readers, and count it, so that every
@@ -264,7 +280,7 @@ def check(url: StoreUrl) -> list[str]:
 
 def _faults(path: Path, format: Format[Any]) -> list[str]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             return [f"{path}, {fault}" for fault in format.read(file, {}).faults]
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be read: {error.strerror}.") from error
