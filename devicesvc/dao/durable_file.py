@@ -4,6 +4,7 @@ To replace files, `prepare` writes and syncs a temporary file for each, `publish
 the folder. After a crash each file is the old one or the new one, and what was published is there.
 """
 
+import json
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devicesvc.errors import StoreUnavailable
+from devicesvc.regular_file import open_regular
 
 Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they tell one version from every other
 
@@ -126,6 +128,42 @@ def publish(versions: Mapping[Path, Version]) -> None:
         raise StoreUnavailable(_refusal(versions, error)) from error
 
 
+def publish_together(journal: Path, versions: Mapping[Path, Version]) -> None:
+    """As `publish`, but all of them: what a crash interrupts is completed by the next `complete(journal)`.
+
+    Raises StoreUnavailable.
+    """
+    names = {path.name: version.temporary.name for path, version in versions.items() if version.temporary}
+    try:
+        written = prepare({journal: [json.dumps(names).encode()]})
+        publish(written)
+    except StoreUnavailable:
+        discard(versions)
+        raise
+    discard(written)
+    complete(journal)
+
+
+def complete(journal: Path) -> None:
+    """Put in place what a process has begun to, and was perhaps killed at; do nothing if there is no such file. The
+    caller holds the lock. Raises StoreUnavailable: then the next call goes on."""
+    try:
+        with open(journal, "rb", opener=open_regular) as file:
+            names = json.loads(file.read())
+        for name, temporary in names.items():
+            with suppress(FileNotFoundError):  # it is in its place already
+                os.replace(journal.with_name(temporary), journal.with_name(name))
+        sync_folder(journal.parent)
+        journal.unlink()
+        sync_folder(journal.parent)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not as devicesvc migrate wrote it"
+        words = f"what {journal} names cannot be put in place: {reason}"
+        raise StoreUnavailable(f"The outcome is unknown: {words}; the next start or change goes on.") from error
+
+
 def discard(versions: Mapping[Path, Version]) -> None:
     """Close what was prepared, and remove what was not published."""
     for version in versions.values():
@@ -151,13 +189,32 @@ def sweep(files: Collection[Path]) -> None:
                     each.unlink(missing_ok=True)
 
 
+def prove_space(path: Path, size: int) -> None:
+    """Prove that a file of so many bytes can be written beside path, without writing them all. Raises
+    StoreUnavailable."""
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "x+b", buffering=0) as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+                sync_file(file)
+            finally:
+                temporary.unlink()
+    except OSError as error:
+        raise StoreUnavailable(_refusal([path], error)) from error
+
+
+def _temporary(path: Path) -> Path:
+    # No two processes have the same name: should two ever hold a lock, neither publishes what the other has half done.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
 def _refusal(files: Collection[Path], error: OSError) -> str:
     return f"{next(iter(files))} cannot be written: {error.strerror}. Nothing was changed."
 
 
 def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
-    # No two processes have the same name: should two ever hold a lock, neither publishes what the other has half done.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "wb", buffering=0) as file:

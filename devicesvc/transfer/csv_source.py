@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from devicesvc.columns import GROUP, MEMBERSHIP
 from devicesvc.csv_codec.format import MAX_LINE, Fault, Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
-from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.csv.file import registry_paths
+from devicesvc.dao import durable_file
+from devicesvc.dao.csv.file import journal_path, locked_registry, registry_paths
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Membership
@@ -105,7 +105,11 @@ class CsvSource(Source):
         opened: list[BinaryIO | None] = []
         with ExitStack() as lock:
             if os.access(paths[0].parent, os.W_OK):  # else no service can change them either
-                lock.enter_context(lock_file.locked(paths[0], PATIENCE))
+                lock.enter_context(locked_registry(paths[0], PATIENCE))
+            elif journal_path(paths[0]).exists():
+                raise StoreUnavailable(
+                    f"{path} is not complete: devicesvc migrate was interrupted while it replaced it."
+                )
             for each in paths:
                 try:
                     opened.append(self._open.enter_context(open(each, "rb", opener=open_regular)))

@@ -9,7 +9,7 @@ from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity, device_of_
 from devicesvc.csv_codec.format import Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.csv.file import registry_paths
+from devicesvc.dao.csv.file import journal_path, locked_registry, registry_paths
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE, CsvSource
@@ -36,30 +36,24 @@ class CsvTarget(Target):
         if path.exists() and not path.is_file():
             raise StoreUnavailable(f"{path} is not a file, but a device or a pipe: name another target.")
         self._devices, self._groups, self._memberships = registry_paths(path.resolve())
-        # The devices last: a registry without them does not count as one, so it is there as a whole or not at all.
         self._files = [self._memberships, self._groups, self._devices]
         self._versions: dict[Path, durable_file.Version] = {}
         self._wanted = {self._devices}
 
     def refuse_existing(self) -> None:
-        # What an interrupted migration has put there already: its temporary file of the devices is there still.
-        is_left = not self._devices.exists() and self._devices.with_name(f".{self._devices.name}.tmp").exists()
         for path in self._files:
-            if path.exists() and not self._replace and not is_left:
+            if path.exists() and not self._replace:
                 raise exists(path)
 
     def paths(self) -> list[Path]:
         return self._files
 
     def __enter__(self) -> "CsvTarget":
-        self._open.enter_context(lock_file.locked(self._devices, PATIENCE))
+        self._open.enter_context(locked_registry(self._devices, PATIENCE))
+        durable_file.sweep([journal_path(self._devices), *self._files])
         self.refuse_existing()
-        self._open.callback(self._close)
+        self._open.callback(lambda: durable_file.discard(self._versions))
         return self
-
-    def _close(self) -> None:
-        durable_file.discard(self._versions)
-        durable_file.sweep(self._files)
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
         by_file: _ByFile = groupby(chunks, key=lambda chunk: _FILE_OF.get(chunk.table) or chunk.table)
@@ -93,10 +87,16 @@ class CsvTarget(Target):
         return CsvSource(self._url, check=False, files=files).read()
 
     def publish(self) -> None:
-        wanted = {path: self._versions[path] for path in self._files if path in self._wanted}
+        wanted = {path: self._versions.pop(path) for path in self._files if path in self._wanted}
         with lock_file.FolderLock(self._devices.parent).held():
-            self.refuse_existing()
-            durable_file.publish(wanted)
+            try:
+                self.refuse_existing()
+            except StoreUnavailable:
+                durable_file.discard(wanted)
+                raise
+            durable_file.publish_together(journal_path(self._devices), wanted)
+        for version in wanted.values():
+            version.file.close()
 
 
 def _device_lines(by_file: _ByFile) -> Iterator[bytes]:

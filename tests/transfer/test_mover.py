@@ -5,7 +5,10 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import closing
@@ -409,12 +412,34 @@ class TestTargets:
         assert names(tmp_path) == ["device.db", "from"]
         assert everything(url) == ALL
 
-    def test_files_that_a_killed_run_put_beside_a_target_do_not_stop_the_next(self, tmp_path, source):
-        (tmp_path / "to").mkdir()
-        for name in ("group.csv", ".device.csv.tmp"):
-            (tmp_path / "to" / name).write_bytes(b"left")
-        go(source, tmp_path / "to/device.csv")
-        assert everything(str(tmp_path / "to/device.csv")) == ALL
+    @pytest.mark.parametrize("renames", range(5))
+    @pytest.mark.parametrize("running", [False, True])
+    def test_files_that_a_killed_run_was_replacing_are_the_old_ones_or_the_new_ones(
+        self, tmp_path, source, renames, running
+    ):
+        """Killed before each rename: that of the journal, and those of three files."""
+        path = fill(tmp_path / "to", [device("old")], [Group("old", "old")], [Membership("old", "old")])
+        old = everything(path)
+        work = (
+            "import os, signal, sys; from devicesvc.transfer.mover import Result, migrate\n"
+            "left, real = [int(sys.argv[3])], os.replace\n"
+            "def replace(*paths, **options):\n"
+            "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    left[0] -= 1; real(*paths, **options)\n"
+            "os.replace = replace\n"
+            "migrate(Result(*sys.argv[1:3]), replace=True)"
+        )
+        with open_store(path) as store:
+            ended = subprocess.run([sys.executable, "-c", work, source, path, str(renames)], check=False)
+            assert ended.returncode == (0 if renames == 4 else -signal.SIGKILL)
+            faults = parse(path).check()
+            assert bool(faults) == (0 < renames < 4)
+            assert all("devicesvc migrate was interrupted" in each for each in faults)
+            if running:
+                store.write(lambda tx: tx.devices.remove(["nothing"]))
+        assert everything(path) == (ALL if renames else old)
+        assert names(tmp_path / "to") == ["device.csv", "device_group.csv", "group.csv"]
+        assert parse(path).check() == []
 
     def test_groups_of_somebody_else_are_never_written_over(self, tmp_path, source):
         (tmp_path / "to").mkdir()

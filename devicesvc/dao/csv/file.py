@@ -2,14 +2,16 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from devicesvc import garbage_collection
 from devicesvc.csv_codec.format import Fault, Format
+from devicesvc.dao import lock_file
 from devicesvc.dao.csv.snapshot import Table
-from devicesvc.dao.durable_file import Version, VersionTracker, make_durable
+from devicesvc.dao.durable_file import Version, VersionTracker, complete, make_durable
 from devicesvc.regular_file import open_regular
 
 T = TypeVar("T")
@@ -90,6 +92,19 @@ def _difference(before: Table[T], after: Table[T]) -> str:
         for verb, ids in (("came", came), ("went", went), ("changed", changed))
         if ids
     )
+
+
+@contextmanager
+def locked_registry(devices: Path, patience: float) -> Iterator[int]:
+    """As lock_file.locked; what an interrupted migration has begun to put in place is complete then."""
+    with lock_file.locked(devices, patience) as lock:
+        complete(journal_path(devices))
+        yield lock
+
+
+def journal_path(devices: Path) -> Path:
+    """The file that is there while a migration puts the files of a registry in their places."""
+    return devices.with_name(f".{devices.name}.journal")
 
 
 def registry_paths(devices: Path) -> tuple[Path, Path, Path]:

@@ -19,11 +19,11 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any, cast
 
-from devicesvc.csv_codec.format import Format
+from devicesvc.csv_codec.format import MAX_LINE, Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.base import Size, Store, T, Transaction
-from devicesvc.dao.csv.file import CsvFile, registry_paths
+from devicesvc.dao.csv.file import CsvFile, journal_path, locked_registry, registry_paths
 from devicesvc.dao.csv.snapshot import Snapshot
 from devicesvc.dao.csv.tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
 from devicesvc.dao.group_commit import GroupCommit, Waiting
@@ -69,7 +69,7 @@ class CsvStore(Store):
         if self._path.exists():
             self._reload()  # before the lock is had: of many workers, the last would wait too long for it
         with self._locked():
-            durable_file.sweep([file.path for file in self._files])
+            durable_file.sweep([journal_path(self._path), *(file.path for file in self._files)])
             if not self._path.exists():
                 self._make(first)
             self._reload()
@@ -106,7 +106,8 @@ class CsvStore(Store):
         with self._locked():
             self._reload()
             self._refuse_if_broken()
-            durable_file.discard(durable_file.prepare({self._path: [DEVICE_CSV.header]}))
+            # As much as a change of all files takes, and a long row.
+            durable_file.prove_space(self._path, sum(file.tracker.size for file in self._files) + MAX_LINE)
 
     def close(self) -> None:
         self._group_commit.close()
@@ -188,7 +189,7 @@ class CsvStore(Store):
     @contextmanager
     def _locked(self) -> Iterator[int]:
         """Hold the files against every other thread and process, and give the open lock file."""
-        with self._mutex, lock_file.locked(self._path, WRITER_PATIENCE) as lock:
+        with self._mutex, locked_registry(self._path, WRITER_PATIENCE) as lock:
             yield lock
 
     def _is_current(self) -> bool:
@@ -211,7 +212,7 @@ class CsvStore(Store):
         if not self._is_current():
             with self._mutex:
                 try:
-                    with lock_file.locked(self._path, READER_PATIENCE):
+                    with locked_registry(self._path, READER_PATIENCE):
                         self._reload()
                 except StoreUnavailable:
                     self._reload()
@@ -271,6 +272,8 @@ class CsvStore(Store):
 def check(url: StoreUrl) -> list[str]:
     """Every fault of the files, by file, line and column. Raises StoreUnavailable if one cannot be read."""
     _, groups, memberships = registry_paths(url.path.resolve())
+    if journal_path(url.path.resolve()).exists():
+        return [f"{url.path}: devicesvc migrate was interrupted while it replaced it: serve or migrate completes it"]
     faults = _faults(url.path, DEVICE_CSV)
     for path, format in ((groups, GROUP_CSV), (memberships, MEMBERSHIP_CSV)):
         if path.exists():
