@@ -1,5 +1,6 @@
 """/healthz and /readyz."""
 
+from devicesvc.api import health
 from devicesvc.errors import StoreUnavailable
 
 
@@ -20,3 +21,14 @@ def test_not_ready_when_the_store_cannot(client, monkeypatch):
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json["detail"] == "The disk is full."
+
+
+def test_twenty_who_ask_at_once_make_the_store_prove_it_once_and_again_a_second_later(client, monkeypatch):
+    now, proofs = [1000.0], []
+    monkeypatch.setattr(health, "monotonic", lambda: now[0])
+    monkeypatch.setattr(client.application.extensions["devicesvc.store"], "ping", lambda: proofs.append(now[0]))
+    for _ in range(20):
+        assert client.get("/readyz").status_code == 200
+    now[0] += health.REMEMBERED
+    assert client.get("/readyz").status_code == 200
+    assert proofs == [1000.0, 1001.0]

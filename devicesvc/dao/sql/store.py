@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from devicesvc.dao import durable_file
 from devicesvc.dao.base import ChangeSet, Size, Store, T, Transaction
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.tables import (
@@ -39,11 +40,22 @@ from devicesvc.dao.sql.tables import (
 )
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
-from devicesvc.model import Device
+from devicesvc.model import MAX_NICS, Device
 
 PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
 STATEMENT_SECONDS = 15  # that one statement of PostgreSQL may take
+PROBE_BYTES = 1 << 18  # that must be free beside an SQLite file: its journal and some pages of each table and index
 CONNECTIONS = 32  # as many as a worker has threads
+
+# A device as long as they come, which takes pages of a database on a server.
+PROBE = {
+    "name": "n" * 64,
+    "type": "t" * 32,
+    "hardware": {"model": "m" * 64, "sn": "s" * 64},
+    "software": {"version": "v" * 32, "last_update": "2000-01-01 00:00:00"},
+    "nic": [{"type": "t" * 32, "mac": "00:00:00:00:00:00", "ipv4": "0.0.0.0"}] * MAX_NICS,
+    "status": "s" * 32,
+}
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +82,7 @@ class SqlStore(Store):
 
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
         self._redacted = url.redacted
+        self._file = url.path.resolve() if url.sql.get_backend_name() == "sqlite" else None
         self._turn = threading.Lock()
         try:
             self._engine = _ENGINES[url.sql.get_backend_name()](url)
@@ -120,8 +133,12 @@ class SqlStore(Store):
             return Size._make(connection.execute(select(*counts, _BYTES[self._engine.dialect.name])).one())
 
     def ping(self) -> None:
-        with self._writing():
-            pass  # but for the count of changes, which is written and synced
+        with self._writing() as connection:  # the count of changes is written and synced
+            if self._file:
+                durable_file.prove_space(self._file, PROBE_BYTES)
+            else:
+                devices = SqlTransaction(connection).devices
+                devices.remove([devices.create(PROBE).id])
 
     def close(self) -> None:
         self._engine.dispose()
