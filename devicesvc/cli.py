@@ -244,9 +244,10 @@ def _check_free(host: str, port: int) -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does, right after a restart
             probe.bind((host, port))
-    except OSError as error:
+    except (OSError, TypeError, UnicodeError) as error:  # TypeError: "encoding of hostname failed"
+        reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
         raise click.ClickException(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port or --host."
+            f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port or --host."
         ) from error
 
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
@@ -14,10 +15,13 @@ from gunicorn.workers.base import Worker
 
 from devicesvc import logs
 from devicesvc.config import setting
+from devicesvc.dao.lock_file import try_lock
 from devicesvc.errors import RegistryError
 
 if TYPE_CHECKING:
     from flask import Flask
+
+METRICS = "devicesvc-metrics-"  # how the names of the folders of metrics begin
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +42,30 @@ except ValueError as error:
 
 
 def on_starting(_server: Arbiter) -> None:
-    """Make the folder for the metrics of all workers (metrics.py), before the first worker starts."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="devicesvc-metrics-", dir=worker_tmp_dir)
+    """Make the folder for the metrics of all workers (metrics.py), before the first worker starts, and remove those
+    that a kill has left. A folder is in use as long as it is locked, and that is until the last process has ended."""
+    for left in Path(worker_tmp_dir or tempfile.gettempdir()).glob(f"{METRICS}*"):
+        handle = _lock(left)
+        if handle is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(handle)
+    handle = None
+    while handle is None:  # another service that starts now may take it for one that was left
+        folder = Path(tempfile.mkdtemp(prefix=METRICS, dir=worker_tmp_dir))
+        handle = _lock(folder)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _lock(folder: Path) -> int | None:
+    """Open a folder and lock it; None if another process has it, or it is gone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    if try_lock(handle) and folder.exists():
+        return handle
+    os.close(handle)
+    return None
 
 
 def on_exit(_server: Arbiter) -> None:

@@ -145,14 +145,26 @@ def parse(text: str) -> StoreUrl:
                 raise StoreUnavailable(f"{url.redacted!r} names no file: it must be as in sqlite:///device.db.")
             if kind.name == "sqlite" and url.sql.query:
                 raise StoreUnavailable(f"{url.redacted!r} has options: it must be as in sqlite:///device.db.")
-            return url
+            return _possible(url) if kind.name == "sqlite" else url
     if "://" not in text or text.startswith("csv:///"):
-        return StoreUrl(text, _CSV)
+        return _possible(StoreUrl(text, _CSV))
     no_secret = re.sub("//.*@", "//***@", text).partition("?")[0]
     raise StoreUnavailable(
         f"{no_secret!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
         " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
     )
+
+
+def _possible(url: StoreUrl) -> StoreUrl:
+    """The URL, if there can be a file of its name. Raises StoreUnavailable."""
+    try:
+        url.path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # who opens it says what to do
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreUnavailable(f"{url.redacted} cannot be used: {reason}.") from error
+    return url
 
 
 def open_store(url: str, first: Sequence[Device] = ()) -> "Store":

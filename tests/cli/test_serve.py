@@ -4,12 +4,13 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 import requests
 
 import devicesvc
-from devicesvc.dao.durable_file import locked
+from devicesvc.dao import lock_file
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT, Service
 from tests.hard_data import content
@@ -94,7 +95,7 @@ def test_sigterm_finishes_what_is_in_flight(start):
 def test_it_can_be_stopped_while_it_still_opens_the_store(tmp_path, clean_env, free_port, stop):
     command = [str(BIN / "devicesvc"), "serve", "--port", str(free_port)]
     with (
-        locked(tmp_path / "device.csv", patience=1),  # so it waits
+        lock_file.locked(tmp_path / "device.csv", 0),  # so it waits
         subprocess.Popen(
             command, cwd=tmp_path, env=clean_env, start_new_session=True, stdout=subprocess.PIPE, text=True
         ) as ended,
@@ -194,3 +195,30 @@ def test_help_names_the_commands_and_their_options():
 def test_the_version_is_that_of_the_package():
     output = subprocess.run([BIN / "devicesvc", "--version"], capture_output=True, text=True, check=True).stdout
     assert output.strip() == f"devicesvc, version {devicesvc.__version__}"
+
+
+def test_the_metrics_that_a_killed_service_left_are_removed_and_those_of_a_running_one_stay(tmp_path):
+    work = (
+        "import os, sys; from devicesvc import server\n"
+        "server.worker_tmp_dir = sys.argv[1]; server.on_starting(None)\n"
+        "print(os.environ['PROMETHEUS_MULTIPROC_DIR'], flush=True); sys.stdin.read()"
+    )
+
+    def begin():
+        command = [sys.executable, "-c", work, str(tmp_path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        return process, process.stdout.readline().strip()
+
+    (running, kept), (killed, left) = begin(), begin()
+    killed.kill()
+    killed.communicate()
+    assert {str(each) for each in tmp_path.iterdir()} == {kept, left}
+    new, made = begin()
+    assert {str(each) for each in tmp_path.iterdir()} == {kept, made}
+    for process in (running, new):
+        process.communicate()
+
+
+def test_a_host_that_cannot_be_one_is_refused_with_one_sentence(refused):
+    assert "this is not the name of a host. Choose another" in refused("--host", "é..x")

@@ -70,3 +70,14 @@ def test_no_refusal_shows_a_password(url):
     with pytest.raises(StoreUnavailable) as refusal:
         parse(url)
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("loop", "Too many levels of symbolic links"), ("x" * 300, "File name too long"), ("a\0b", "embedded null")],
+)
+def test_a_name_that_no_file_can_have_is_refused_with_one_sentence(tmp_path, scheme, name, words):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(StoreUnavailable, match=rf"cannot be used: {words}"):
+        parse(f"{scheme}{tmp_path}/{name}")
