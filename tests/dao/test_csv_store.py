@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from devicesvc.dao import durable_file
+from devicesvc.dao import lock_file
 from devicesvc.dao.base import PageRequest
 from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.csv.snapshot import Table
@@ -40,7 +40,7 @@ def test_a_file_is_read_before_the_lock_is_asked_for_so_that_many_workers_start_
     caplog.set_level("INFO")
     path.write_bytes(content(DEVICES))
     monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0)
-    with durable_file.locked(path, 0), pytest.raises(StoreUnavailable, match="busy"):
+    with lock_file.locked(path, 0), pytest.raises(StoreUnavailable, match="busy"):
         open_store(str(path))
     assert f"Read {path}: 5 rows" in caplog.text
 
