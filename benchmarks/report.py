@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import aims, bulk, hard_clients, migrate, peers, reads, start, updates
-from benchmarks.reasons import reason
+from benchmarks.reasons import reason, reason_of_aim
 from benchmarks.results import Figure, Results
 
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
@@ -128,10 +128,11 @@ def _programs(results: Results) -> Iterator[str]:
 
 def _aims(results: Results) -> Iterator[str]:
     yield "They are for a CSV file. The figure is that of this run; of two sizes or of several rows, the worst.\n"
-    words = {True: "holds", False: "**falls short**", None: "not measured"}
-    yield from _table(
-        ["aim", "figure", ""], [[aim, figure, words[holds]] for aim, figure, holds in aims.judge(results)]
-    )
+    rows = []
+    for aim, figure, holds in aims.judge(results):
+        words = {True: "holds", None: "not measured"}.get(holds) or f"**falls short**: {reason_of_aim(aim)}"
+        rows.append([aim, figure, words])
+    yield from _table(["aim", "figure", ""], rows)
 
 
 def _ahead(results: Results) -> Iterator[str]:

@@ -75,6 +75,12 @@ def test_a_row_without_a_reason_says_that_it_is_not_explained(results):
     assert "not explained yet" in report.page(results)
 
 
+def test_an_aim_that_falls_short_has_its_reason(results):
+    results.add(start.PART, start.row_of("memory", 100_000), peers.CSV.name, "MB", 160)
+    [line] = [line for line in report.page(results).splitlines() if "memory, at most" in line]
+    assert "**falls short**: 1 kB for each device" in line
+
+
 def test_the_page_has_the_median_and_the_extremes_of_all_turns(results):
     for rate in (100, 1_300, 200):
         read(results, peers.CSV, rate, rate)
