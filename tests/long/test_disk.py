@@ -158,7 +158,7 @@ def ordeal(service, path, fault, ready=503):
 
 # Each fault, what /readyz answers meanwhile (it renames nothing), and the broken stores that do not stand it.
 SMALL_DISK = [
-    *((full, 503, variant) for variant in ("in place", "deaf to errors", "no sweep")),
+    *((full, 503, variant) for variant in ("in place", "deaf to errors")),
     (read_only, 503, "deaf to errors"),
 ]
 FAILING_CALLS = [(fsync_fails, 503, "no fsync"), (rename_fails, 200, "in place"), (rename_fails, 200, "deaf to errors")]
