@@ -67,11 +67,16 @@ def list_of(
     of: Any, description: str, most: int, noun: str, *, required: bool = False, **metadata: Any
 ) -> ma.fields.List[Any]:
     """A list. of: the field that each value must fit. most: values. noun: what these are called. metadata: more
-    keywords of JSON Schema."""
+    keywords of JSON Schema: maxItems too, because a query has room for fewer ids than a body may have."""
+
+    def check(values: list[Any]) -> None:
+        if len(values) > most:
+            raise ma.ValidationError(f"must be at most {most} {noun}")
+
     return LimitedList(
         of,
         required=required,
-        validate=ma.validate.Length(max=most, error=f"must be at most {most} {noun}"),
+        validate=check,
         metadata={"description": description, **metadata},
         error_messages={**MESSAGES, "invalid": "must be a list"},
     )

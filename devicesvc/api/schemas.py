@@ -177,6 +177,7 @@ class DeviceFields(Schema):
         f"The network interfaces, at most {MAX_NICS}, in the order to keep.",
         MAX_NICS,
         "network interfaces",
+        maxItems=MAX_NICS,
     )
     status = RuleField(Device, "status")
 
@@ -392,19 +393,25 @@ class BatchSchema(Schema):
     """Devices to create, to update and to delete, in this order: at most 1000 together, and all or none."""
 
     create = list_of(
-        CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES), "Devices without id.", MAX_BATCH, "items"
+        CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES),
+        "Devices without id.",
+        MAX_BATCH,
+        "items",
+        maxItems=MAX_BATCH,
     )
     update = list_of(
         CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES),
         "Ids of devices, with their changes.",
         MAX_BATCH,
         "items",
+        maxItems=MAX_BATCH,
     )
     delete = list_of(
         CollectErrorsText(error_messages=MESSAGES | {"invalid": "must be text"}),
         "Ids of devices; an unknown id is not an error.",
         MAX_BATCH,
         "items",
+        maxItems=MAX_BATCH,
     )
 
     @ma.pre_load
