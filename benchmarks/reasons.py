@@ -54,6 +54,8 @@ SHORT: dict[str, str] = {
     "GET ?id=": "as before; and webargs and marshmallow check the query",
     "Each read": "both go through Flask, flask-smorest and marshmallow; ours also makes an ETag and looks at the file",
     "PUT by": "the same app runs in both: it joins changes in one commit on stock gthread too",
+    "300 stalled readers": "in this run their answers held the threads of all calls; one thread makes long answers now",
+    "Start with 100,000 devices: first": "in this run the file was read twice; the worker alone reads it now",
     "Start with 100,000 devices: memory": "1 kB for each device with its line, and 40 MB without any",
 }
 
