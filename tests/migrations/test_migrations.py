@@ -173,7 +173,7 @@ class TestRefuses:
             ("postgresql+psycopg://me:secret@127.0.0.1:1/name?host=a&host=b:1&port=7", "Can't mix"),
             (f"postgresql+psycopg://me:secret@{'h' * 64}/name", "cannot be"),
             ("postgresql+psycopg2://me:secret@127.0.0.1:1/name", "names no store"),
-            (f"sqlite:////tmp/{'d' * 300}/device.db", "no f"),
+            (f"sqlite:////tmp/{'d' * 300}/device.db", "File name too long"),
             ("device.csv", "is a CSV file, which has no tables"),
         ],
     )
