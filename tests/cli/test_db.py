@@ -1,5 +1,6 @@
 """`devicesvc db`, and what `devicesvc serve` does with a database before it serves."""
 
+import signal
 import subprocess
 
 import pytest
@@ -91,6 +92,18 @@ class TestServe:
             return ended.stderr.splitlines()[-1]
 
         return refused
+
+    @pytest.mark.usefixtures("db")
+    def test_the_tables_of_sqlite_are_upgraded_and_those_of_a_server_are_not(self, postgres_url):
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            cli._prepare_tables(parse(SQLITE))
+            with pytest.raises(SystemExit, match="is not up to date"):
+                cli._prepare_tables(parse(postgres_url))
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        assert migrations.current(SQLITE) == REVISIONS[-1]
+        assert migrations.current(postgres_url) is None
 
     def test_a_postgresql_database_that_nobody_has_upgraded_is_refused(self, refused, postgres_url):
         url = parse(postgres_url).redacted

@@ -45,6 +45,15 @@ def test_a_file_is_read_before_the_lock_is_asked_for_so_that_many_workers_start_
     assert f"Read {path}: 5 rows" in caplog.text
 
 
+@pytest.mark.parametrize("journal", ["", "[]", '{"../device.csv": "x"}', '{"device.csv": ["x"]}'])
+def test_a_journal_that_no_migration_wrote_is_refused_and_moves_nothing(path, journal):
+    path.write_bytes(content(DEVICES))
+    path.with_name(".device.csv.journal").write_text(journal)
+    with pytest.raises(StoreUnavailable, match="it is not as devicesvc migrate wrote it"):
+        open_store(str(path))
+    assert path.read_bytes() == content(DEVICES)
+
+
 def test_a_csv_url_names_the_same_file(path):
     with open_store(f"csv:///{path}", DEVICES) as store:
         assert store.devices.list()

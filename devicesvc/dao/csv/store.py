@@ -66,6 +66,13 @@ class CsvStore(Store):
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
             raise StoreUnavailable(f"There is no folder {self._path.parent}: make it first, or give another path.")
+        try:
+            self._open(first)
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    def _open(self, first: Sequence[Device]) -> None:
         if self._path.exists():
             self._reload()  # before the lock is had: of many workers, the last would wait too long for it
         with self._locked():
@@ -74,7 +81,6 @@ class CsvStore(Store):
                 self._make(first)
             self._reload()
         if fault := self._fault():
-            self.close()
             raise StoreUnavailable(fault)
 
     @property
