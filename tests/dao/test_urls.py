@@ -79,5 +79,5 @@ def test_no_refusal_shows_a_password(url):
 )
 def test_a_name_that_no_file_can_have_is_refused_with_one_sentence(tmp_path, scheme, name, words):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(StoreUnavailable, match=rf"cannot be used: {words}"):
+    with pytest.raises(StoreUnavailable, match=rf"cannot be used: .*{words}"):
         parse(f"{scheme}{tmp_path}/{name}")
