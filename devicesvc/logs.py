@@ -32,13 +32,13 @@ class RequestFilter(logging.Filter):
 
 
 class LoadFailureFilter(logging.Filter):
-    """Leaves out what gunicorn's parent says of a worker that could not load the app: the worker has said why, in one
-    sentence."""
+    """Leaves out what gunicorn says after a worker could not load the app: the worker has said why, in one sentence,
+    and that is the last line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to keep the record."""
         if record.levelno < logging.ERROR:
-            return True
+            return record.msg != "Worker exiting (pid: %s)"
         ends = record.msg in ("Shutting down: %s", "Reason: %s")
         return not ends and not record.getMessage().endswith(" exited with code 4.")
 

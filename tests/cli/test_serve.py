@@ -22,6 +22,7 @@ def fail(*arguments, **options):
     assert ended.returncode not in (0, -signal.SIGTERM)
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "exited with code" not in ended.stdout
+    assert "exiting" not in ended.stdout
     assert "Shutting down" not in ended.stdout
     return ended.stderr
 
