@@ -8,6 +8,7 @@ import errno
 import os
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -76,6 +77,12 @@ def _fail_to_sync_the_folder(folder: Path) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
 
 
+def _publish_late(versions: Mapping[Path, Version]) -> None:
+    """After the files were compared: so that what a lock keeps apart does come together."""
+    time.sleep(0.02)
+    good_publish(versions)
+
+
 def _publish_half_at_first(versions: Mapping[Path, Version]) -> None:
     durable_file.publish = good_publish
     durable_file.sync_folder, real = _fail_to_sync_the_folder, durable_file.sync_folder
@@ -92,7 +99,7 @@ VARIANTS: dict[str, dict[str, Callable]] = {
     "no fsync": {"sync_file": _do_nothing},
     "no folder fsync": {"sync_folder": _do_nothing},
     "no sweep": {"sweep": _do_nothing},
-    "no lock": {"try_lock": _lock_nothing},
+    "no lock": {"try_lock": _lock_nothing, "publish": _publish_late},
     "the first folder fsync fails": {"publish": _publish_half_at_first},
     "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
 }
