@@ -389,29 +389,24 @@ class GroupQuerySchema(PageSchema, GroupFilterSchema):
 # The batch and the import
 
 
+def _of_batch(of: Any, description: str) -> fields.List[Any]:
+    return list_of(of, description, MAX_BATCH, "items", maxItems=MAX_BATCH)
+
+
 class BatchSchema(Schema):
     """Devices to create, to update and to delete, in this order: at most 1000 together, and all or none."""
 
-    create = list_of(
+    create = _of_batch(
         CollectErrorsNested(NewDeviceSchema(), error_messages=MESSAGES),
         "Devices without id.",
-        MAX_BATCH,
-        "items",
-        maxItems=MAX_BATCH,
     )
-    update = list_of(
+    update = _of_batch(
         CollectErrorsNested(DeviceChangeSchema(), error_messages=MESSAGES),
         "Ids of devices, with their changes.",
-        MAX_BATCH,
-        "items",
-        maxItems=MAX_BATCH,
     )
-    delete = list_of(
+    delete = _of_batch(
         CollectErrorsText(error_messages=MESSAGES | {"invalid": "must be text"}),
         "Ids of devices; an unknown id is not an error.",
-        MAX_BATCH,
-        "items",
-        maxItems=MAX_BATCH,
     )
 
     @ma.pre_load

@@ -75,9 +75,7 @@ class FolderLock:
             yield
 
     def _acquire(self, handle: int) -> None:
-        end = time.monotonic() + (FOLDER_PATIENCE if self._was_free else 0)
-        while not (is_free := try_lock(handle)) and time.monotonic() < end:
-            time.sleep(0.001)
+        is_free = _wait_for(handle, time.monotonic() + (FOLDER_PATIENCE if self._was_free else 0))
         if self._was_free and not is_free:
             log.warning(
                 "The folder %s is locked by another program, which lslocks names: changes go on without that lock.",
@@ -137,15 +135,22 @@ def _lock(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
+def _wait_for(handle: int, end: float) -> bool:
+    """Try until `end` to lock an open file or folder, and return whether it is: flock has no time limit."""
+    while not (is_locked := try_lock(handle)) and time.monotonic() < end:
+        time.sleep(0.001)
+    return is_locked
+
+
 def _acquire(lock: Path, end: float) -> int | None:
     """The lock file, open and locked; None if that cannot be had until `end`. Raises OSError."""
     while True:
         with ExitStack() as opened:
             handle = _open(lock)
             opened.callback(os.close, handle)
-            while not (is_locked := try_lock(handle)) and time.monotonic() < end:
-                time.sleep(0.001)
-            if is_locked and _is_at(lock, handle):  # else it was deleted while we waited: take the one there is now
+            if _wait_for(handle, end) and _is_at(
+                lock, handle
+            ):  # else it was deleted while we waited: take the one there is now
                 opened.pop_all()
                 return handle
         if time.monotonic() >= end:
