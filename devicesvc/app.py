@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from werkzeug.routing import MapAdapter
 
 from devicesvc import __version__, api
 from devicesvc.config import configure
@@ -22,6 +23,12 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask asks here, several times for each request, whether a function is a coroutine: none of ours is."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Flask reads the Host of each request here, for routes that depend on it: none of ours does."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return MapAdapter(self.url_map, "", "/", "", "http", request.path, request.method)
 
 
 def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None = None) -> Flask:

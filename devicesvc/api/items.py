@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from flask import Response
 from werkzeug.routing import BaseConverter
 
@@ -64,8 +65,8 @@ class Items:
         item, preconditions = self.table(store()).get(id), Preconditions()
         preconditions.check_match(item)
         if preconditions.is_not_modified(item):
-            return Response(status=304, headers=_headers(item))
-        return ok(f"{self.noun} found", headers=_headers(item), data=item)
+            return Response(status=304, headers=_etag(orjson.dumps(item)))
+        return _whole(f"{self.noun} found", item)
 
     def put_one(self, id: str, data: Mapping[str, Any]) -> Response:
         """Add an item under this id (201), or replace the item that has it (200). Raises Invalid, Conflict, and 412."""
@@ -76,9 +77,8 @@ class Items:
             return self.table(tx).put(item)
 
         if store().write(change):
-            headers = {**_headers(item), "Location": self._path(id)}
-            return ok(f"{self.noun} added", status=201, headers=headers, data=item)
-        return ok(f"{self.noun} replaced", headers=_headers(item), data=item)
+            return _whole(f"{self.noun} added", item, status=201, Location=self._path(id))
+        return _whole(f"{self.noun} replaced", item)
 
     def patch_one(self, id: str, changes: Mapping[str, Any]) -> Response:
         """Change some fields of an item, and answer with the whole. Raises NotFound, Invalid, Conflict, and 412."""
@@ -88,8 +88,7 @@ class Items:
             preconditions.check(self.table(tx).get(id))
             return self.table(tx).update(id, changes)
 
-        item = store().write(change)
-        return ok(f"{self.noun} changed", headers=_headers(item), data=item)
+        return _whole(f"{self.noun} changed", store().write(change))
 
     def remove_one(self, id: str) -> Response:
         """Delete an item. Raises NotFound, and 412."""
@@ -105,8 +104,14 @@ class Items:
         return f"/v1/{self.noun}s/{id}"
 
 
-def _headers(item: Any) -> dict[str, str]:
-    return {"ETag": f'"{etag(item)}"'}
+def _whole(message: str, item: Device | Group, status: int = 200, **headers: str) -> Response:
+    """Answer with an item and its ETag."""
+    json = orjson.dumps(item)
+    return ok(message, status=status, headers={**_etag(json), **headers}, data=orjson.Fragment(json))
+
+
+def _etag(json: bytes) -> dict[str, str]:
+    return {"ETag": f'"{etag(json)}"'}
 
 
 def _without_id(id: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from devicesvc.model import Device, Group
 _LENGTH = 32  # hex digits: with 128 bits, two versions do not get the same ETag by chance
 
 
-def etag(item: Device | Group) -> str:
-    """The ETag of an item, without quotes: 32 hex digits of the SHA-256 of its canonical JSON."""
-    return hashlib.sha256(orjson.dumps(item, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_LENGTH]
+def etag(json: bytes) -> str:
+    """The ETag, without quotes, of an item as the JSON of an answer: 32 hex digits of the SHA-256."""
+    return hashlib.sha256(json).hexdigest()[:_LENGTH]
 
 
 class Preconditions:
@@ -38,11 +38,15 @@ class Preconditions:
             return
         if item is None:
             raise PreconditionFailed("If-Match: there is no such item.")
-        if not self._match.contains(etag(item)):
+        if not self._match.contains(_etag_of(item)):
             raise PreconditionFailed(
                 "If-Match: the item has another version now. Get it again, and repeat the change on that version."
             )
 
     def is_not_modified(self, item: Device | Group | None) -> bool:
         """Whether If-None-Match names the version that the item has now."""
-        return item is not None and self._none_match is not None and self._none_match.contains_weak(etag(item))
+        return item is not None and self._none_match is not None and self._none_match.contains_weak(_etag_of(item))
+
+
+def _etag_of(item: Device | Group) -> str:
+    return etag(orjson.dumps(item))

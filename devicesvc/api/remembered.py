@@ -10,7 +10,7 @@ from devicesvc.dao.base import Store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.tokens import Tokens
 
-MAX_BYTES = 16 * 1024 * 1024  # of all answers together
+MAX_BYTES = 4 * 1024 * 1024  # of all answers together
 MAX_ANSWER = 1024 * 1024  # bytes
 HEADERS = ("HTTP_ACCEPT", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_AUTHORIZATION")  # that an answer may depend on
 

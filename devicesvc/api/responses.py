@@ -23,4 +23,4 @@ def metrics() -> Metrics:
 def ok(message: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **members: object) -> Response:
     """Answer with the JSON object {status, message, ...members}. A member may contain items of model.py."""
     body = orjson.dumps({"status": status, "message": message, **members}, option=orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status, headers, content_type="application/json")
+    return Response(body, status, {"Content-Type": "application/json", **(headers or {})})

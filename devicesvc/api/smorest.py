@@ -1,5 +1,6 @@
 """Every customisation of flask-smorest. Resources use the Blueprint of this module, and stay declarative."""
 
+from collections.abc import Callable
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -124,4 +125,20 @@ class Blueprint(flask_smorest.Blueprint):
             refusals = (*refusals, 412)
         responses = {status: HTTPStatus(status).name for status in (*refusals, 401, 403, 500, 503)}
         documentation = {"operationId": id, "responses": responses, "security": [{}, {"bearer": []}]}
-        return flask_smorest.Blueprint.doc(**documentation, **({"parameters": _CONDITIONS} if conditional else {}))
+        return _only_documents(
+            flask_smorest.Blueprint.doc(**documentation, **({"parameters": _CONDITIONS} if conditional else {}))
+        )
+
+    def alt_response(self, *arguments: Any, **options: Any) -> Any:
+        """Document another answer, as flask-smorest does."""
+        return _only_documents(super().alt_response(*arguments, **options))
+
+
+def _only_documents(decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A decorator of flask-smorest without the function that it would put around each call of the view."""
+
+    def document(view: Any) -> Any:
+        view._apidoc = decorator(view)._apidoc
+        return view
+
+    return document
