@@ -9,6 +9,7 @@ from flask import Flask, Request
 from werkzeug.routing import MapAdapter
 
 from devicesvc import __version__, api
+from devicesvc.api.hosts import Hosts
 from devicesvc.config import configure
 from devicesvc.dao.base import Store
 from devicesvc.dao.urls import open_store
@@ -35,16 +36,17 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
     """Return the service as a WSGI app.
 
     config: settings that replace those of the environment (config.py). store: an open store. If it is None, the store
-    in the settings is opened, and gets the five sample devices if it is new. Raises StoreUnavailable.
+    in the settings is opened, and gets the five sample devices if it is new. Raises RegistryError.
     """
     app = _App("devicesvc", static_folder=None)
     configure(app, config)
     tokens = Tokens(Path(app.config["TOKENS_FILE"])) if app.config["TOKENS_FILE"] else None
+    hosts = None if tokens else Hosts(app.config["HOSTS"])
     if not tokens:
         log.warning(
             "No tokens are configured: everybody who reaches this address may read and change everything."
             " devicesvc token create makes one."
         )
     store = store or open_store(app.config["STORE"], DEVICES)
-    api.init_app(app, store, Metrics(store, __version__), tokens, version=__version__)
+    api.init_app(app, store, Metrics(store, __version__), tokens, hosts, version=__version__)
     return app

@@ -11,6 +11,7 @@ DEFAULTS = {
     "STORE": "./device.csv",  # a path or a URL: dao/urls.py
     "LOG_FORMAT": "text",  # or json: logs.py
     "TOKENS_FILE": "",  # the file of tokens that may call /v1: tokens.py; empty means that everybody may
+    "HOSTS": "",  # more names by which a service without tokens may be called: api/hosts.py
 }
 
 

@@ -7,6 +7,7 @@ from flask import Flask, request
 
 from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
 from devicesvc.api.edge import ROUTE, Edge
+from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
@@ -17,11 +18,14 @@ from devicesvc.tokens import Tokens
 RESOURCES = (devices, bulk, groups, memberships, health)
 
 
-def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, version: str) -> None:
+def init_app(
+    app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, hosts: Hosts | None, version: str
+) -> None:
     """Add the API to the app.
 
     store: the open store that the API reads and changes. metrics: counts each request. tokens: those that may call /v1
-    and /metrics; None means that everybody may. version: the version that the OpenAPI document shows.
+    and /metrics; None means that everybody may. hosts: the names by which it may be called; None means any.
+    version: the version that the OpenAPI document shows.
     """
     app.extensions["devicesvc.store"] = store
     app.extensions["devicesvc.metrics"] = metrics
@@ -36,7 +40,7 @@ def init_app(app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, 
     app.register_blueprint(docs.blp)
     app.before_request(_begin)
     errors.init_app(app)
-    app.wsgi_app = Edge(app, app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Edge(app, app.wsgi_app, hosts)  # type: ignore[method-assign]
 
 
 def _begin() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from devicesvc.api import errors, remembered
+from devicesvc.api.hosts import Hosts
 from devicesvc.api.remembered import Answer, RememberedAnswers
 from devicesvc.handover import REFUSAL
 from devicesvc.logs import output, request_id
@@ -31,11 +32,12 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Edge:
-    """The app without its edge is called as inner."""
+    """inner: the app without its edge. hosts: the names by which it may be called; None means any."""
 
-    def __init__(self, app: Flask, inner: Callable[[Environ, Start], Iterable[bytes]]) -> None:
+    def __init__(self, app: Flask, inner: Callable[[Environ, Start], Iterable[bytes]], hosts: Hosts | None) -> None:
         self._app = app
         self._inner = inner
+        self._hosts = hosts
         self._remembered = RememberedAnswers()
         self._access_log = output()
 
@@ -59,6 +61,8 @@ class Edge:
     def _answer(self, environ: Environ) -> Answer:
         if REFUSAL in environ:
             return Answer(*errors.refuse(*environ[REFUSAL]))
+        if self._hosts and (refusal := self._hosts.refusal(environ)):
+            return Answer(*errors.refuse(403, refusal))
         key = remembered.key(environ)
         if not key:
             return self._ask(environ)

@@ -24,7 +24,7 @@ from devicesvc.errors import (
 REFUSALS = {
     400: "The request cannot be read: its body is malformed, or something is given twice.",
     401: "The service needs a token, and the request does not have a valid one.",
-    403: "The token may read, but not write.",
+    403: "The token may read, but not write; or, without tokens, the request may come from a page of another site.",
     404: "There is no such item.",
     409: "The change contradicts what is stored: a name or an id is taken.",
     412: "The item does not have the version that If-Match or If-None-Match asks for.",
