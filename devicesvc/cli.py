@@ -8,18 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from gunicorn.app.base import BaseApplication
 
-from devicesvc import server, tokens
-from devicesvc.config import DEFAULTS
+from devicesvc import tokens
+from devicesvc.config import DEFAULTS, THREADS, WORKERS
 from devicesvc.dao.urls import StoreUrl, parse
 from devicesvc.errors import RegistryError
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +30,23 @@ def main() -> None:
 @click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
 @click.option("--host", default="0.0.0.0", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, help="The port to listen on.")
-@click.option("--workers", type=click.IntRange(1, 64), default=server.workers, help="How many processes.")
-@click.option("--threads", type=click.IntRange(1, 512), default=server.threads, help="How many threads in each.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=WORKERS,
+    envvar="WEB_CONCURRENCY",
+    show_envvar=True,
+    help="How many processes.",
+)
+@click.option("--threads", type=click.IntRange(1, 512), default=THREADS, help="How many threads in each.")
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, or postgresql+psycopg://...
 
     Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist, it is
     made with five sample devices. An SQLite file of an older version is upgraded. Stop with Ctrl-C.
     """
+    from devicesvc import server  # not at the top: gunicorn reads WEB_CONCURRENCY, and a wrong one ends it there
+
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _check_free(host, port)
@@ -56,7 +61,7 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
         preparing.join()
         if preparing.exitcode:
             sys.exit(preparing.exitcode)
-    _Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
+    server.Server({"STORE": store}, bind=[address], workers=workers, threads=threads).run()
 
 
 @main.command()
@@ -191,22 +196,6 @@ def create_token(name: str, scope: str, file: Path) -> None:
         secret = tokens.create(file, name, scope)
     click.echo(secret)
     click.echo(f"Keep this token: it is not shown again. Send it as  Authorization: Bearer {secret}", err=True)
-
-
-class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, with the settings of server.py."""
-
-    def __init__(self, config: dict[str, Any], **settings: Any) -> None:
-        self._config = config
-        self._settings = {**vars(server), **settings}
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name in self._settings.keys() & self.cfg.settings.keys():
-            self.cfg.set(name, self._settings[name])
-
-    def load(self) -> "Flask":
-        return server.load(self._config)
 
 
 def _prepare_tables(url: StoreUrl) -> None:

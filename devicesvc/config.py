@@ -14,6 +14,9 @@ DEFAULTS = {
     "HOSTS": "",  # more names by which a service without tokens may be called: api/hosts.py
 }
 
+WORKERS = 1  # processes; more also work on a CSV file, but one is fastest: it does not read what another one wrote
+THREADS = 32  # in each
+
 
 def setting(name: str) -> str:
     """The value of a setting in the environment, or its default. name: a key of DEFAULTS."""

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
 from devicesvc import logs
-from devicesvc.config import setting
+from devicesvc.config import THREADS, WORKERS, setting
 from devicesvc.dao.lock_file import try_lock
 from devicesvc.errors import RegistryError
 
@@ -26,9 +27,9 @@ METRICS = "devicesvc-metrics-"  # how the names of the folders of metrics begin
 log = logging.getLogger(__name__)
 
 bind = ["0.0.0.0:8000"]
-workers = 1  # more also work on a CSV file, but one is fastest: it does not read what another one wrote
+workers = int(os.environ.get("WEB_CONCURRENCY", WORKERS))  # gunicorn has seen that it is a number
 worker_class = "devicesvc.worker.worker.Worker"
-threads = 32
+threads = THREADS
 timeout = 30  # seconds until a worker that hangs is replaced
 graceful_timeout = 8  # seconds to finish requests after SIGTERM; `docker stop` waits 10
 keepalive = 5  # seconds
@@ -92,3 +93,21 @@ def load(config: Mapping[str, Any] | None = None) -> "Flask":
         return create_app(config)
     except RegistryError as error:
         raise AppImportError(f"Error: {error}") from error
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with the settings of this module. config: as for create_app. settings: in the place of those here."""
+
+    def __init__(self, config: Mapping[str, Any], **settings: Any) -> None:
+        self._config = config
+        self._settings = {**globals(), **settings}
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand the settings to gunicorn."""
+        for name in self._settings.keys() & self.cfg.settings.keys():
+            self.cfg.set(name, self._settings[name])
+
+    def load(self) -> "Flask":
+        """Return the service, in a worker."""
+        return load(self._config)

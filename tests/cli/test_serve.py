@@ -14,6 +14,7 @@ from devicesvc.dao import lock_file
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT, Service
 from tests.hard_data import content
+from tests.worker.conftest import children, until
 
 
 def fail(*arguments, **options):
@@ -77,6 +78,17 @@ def test_several_workers_answer_with_what_the_others_wrote(start):
         requests.put(f"{service.url}/v1/devices", json={"id": "4322159209", "name": name})
         names = {requests.get(f"{service.url}/v1/devices/4322159209").json()["data"]["name"] for _ in range(6)}
         assert names == {name}
+
+
+def test_the_environment_says_how_many_workers_there_are_if_the_command_does_not(start):
+    service = start(env={"WEB_CONCURRENCY": "2"})
+    until(lambda: len(children(service.process.pid)) == 2, "there are not two workers")
+
+
+def test_a_number_of_workers_that_is_not_one_is_refused_with_one_sentence(refused):
+    assert refused(env={"WEB_CONCURRENCY": "abc"}) == (
+        "Error: Invalid value for '--workers' (env var: 'WEB_CONCURRENCY'): 'abc' is not a valid integer range."
+    )
 
 
 def test_sigterm_finishes_what_is_in_flight(start):
