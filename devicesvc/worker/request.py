@@ -9,6 +9,8 @@ from devicesvc.handover import REFUSAL, body_limit
 from devicesvc.worker.gunicorn_parts import STATUS, ParseError, PythonProtocol
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MAX_SMALL = 10_000  # chunks of a body that may be as small as they like; each costs as much as a large one
+SMALL = 64  # bytes that the chunks beyond these must have, on average
 
 
 class Refusal(Exception):
@@ -58,6 +60,7 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._limit = 0
         self._body = bytearray()
+        self._parts = 0  # calls of _read_body: chunks, and pieces of large ones
         self._broken = False
         self.has_begun = False
         self.is_whole = False
@@ -139,6 +142,9 @@ class RequestReader:
 
     def _read_body(self, part: bytes) -> None:
         self._body += part
+        self._parts += 1
+        if len(self._body) < (self._parts - MAX_SMALL) * SMALL:
+            raise Refusal(400, f"The body comes in too many small chunks: send at least {SMALL} bytes in each.")
 
 
 class Request:
@@ -152,8 +158,7 @@ class Request:
 
     def refused(self, refusal: Refusal) -> "Request":
         """The request that tells the app of a refusal (api/edge.py)."""
-        empty = {"REQUEST_METHOD": "GET", "QUERY_STRING": "", "wsgi.input": io.BytesIO()}
-        environ = {**self.environ, **empty, REFUSAL: (refusal.status, str(refusal))}
+        environ = {**self.environ, "wsgi.input": io.BytesIO(), REFUSAL: (refusal.status, str(refusal))}
         return Request(environ, self.version, True)
 
 

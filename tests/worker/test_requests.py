@@ -1,11 +1,13 @@
 """What the app gets: whole requests, as PEP 3333 says, and nothing that HTTP forbids."""
 
 import json
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.worker.conftest import first_json, read_all, request
+from tests.worker.conftest import children, first_json, read_all, request
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -168,3 +170,36 @@ def test_malformed_chunks_cannot_be_read_and_end_the_connection(start, body):
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+def in_chunks(count, size):
+    return b"%x\r\n%b\r\n" % (size, b" " * size) * count + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("count", "size"), [(10_000, 1), (30_000, 64)])
+def test_some_small_chunks_or_many_larger_ones_are_taken(shared, count, size):
+    sent = request("POST", "/", CHUNKED, "Connection: close", body=in_chunks(count, size))
+    assert len(first_json(shared.raw(sent))["body"]) == count * size
+
+
+@pytest.mark.parametrize(("count", "size"), [(1_000_000, 1), (30_000, 8)])
+def test_a_body_in_very_many_small_chunks_is_refused_before_it_costs_much(start, count, size):
+    service = start()
+    path = Path(f"/proc/{children(service.process.pid)[0]}/stat")
+    before = seconds_of(path)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+        client.sendall(
+            request("POST", "/v1/devices", CHUNKED, "Content-Type: application/json") + in_chunks(count, size)
+        )
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert first_json(answer)["detail"] == "The body comes in too many small chunks: send at least 64 bytes in each."
+    assert seconds_of(path) - before < 1
+    service.stop()
+    assert [line for line in service.lines if '"POST /v1/devices HTTP/1.1" 400 ' in line]
+
+
+def seconds_of(stat):
+    """The processor time of a process."""
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
