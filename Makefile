@@ -2,10 +2,12 @@
 # make test  runs all tests (ARGS=... are pytest's arguments); LOCKED=1, with the versions in the image
 # make coverage runs all tests and shows the lines that no test reaches; it fails below the floor in setup.cfg
 # make test-long runs the tests that take minutes: kill -9, full disks, crashes, long random sequences of calls
+# make test-fuzz SECONDS=600 sends whatever a client may send to a service on each kind of store, for so long
 # make test-container builds the image, and tests it and compose.yaml; it needs a Docker engine
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
+# make audit fails if a package in requirements.lock has a known vulnerability, or if OSV.dev, which knows them, is silent
 # make bench compares this service with others and writes docs/performance.md (20 minutes; ARGS=--quick prints only)
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
@@ -21,8 +23,8 @@ LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test coverage test-long test-container mutants check hooks wheel lock image push bench bench-migrate calls \
-  picture api-table clean
+.PHONY: run test coverage test-long test-fuzz test-container mutants check hooks wheel lock image push audit bench bench-migrate \
+  calls picture api-table clean
 
 run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -36,6 +38,9 @@ coverage: $(VENV)/installed-dev
 test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
 	  tests/browser/test_pages.py $(ARGS)
+
+test-fuzz: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 test-container: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/container $(ARGS)
@@ -62,6 +67,10 @@ wheel: $(VENV)/installed-dev
 lock: $(VENV)/installed-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements.lock $(ARGS) setup.cfg
+
+# --strict: otherwise packages that could not be looked up count as good
+audit: $(VENV)/installed-audit
+	$(BIN)/pip-audit --strict --vulnerability-service osv --disable-pip --require-hashes --requirement requirements.lock
 
 image:
 	docker build --build-arg PIP_INDEX_URL --tag devicesvc .
@@ -99,11 +108,12 @@ $(VENV)/bin/python:
 
 # $(VENV)/installed marks that setup.cfg is installed; -test and the others mark that this extra is installed too.
 INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants \
-  $(VENV)/installed-bench
+  $(VENV)/installed-audit $(VENV)/installed-bench
 $(VENV)/installed: EXTRA =
 $(VENV)/installed-test: EXTRA = [test]
 $(VENV)/installed-dev: EXTRA = [dev]
 $(VENV)/installed-mutants: EXTRA = [mutants]
+$(VENV)/installed-audit: EXTRA = [audit]
 $(VENV)/installed-bench: EXTRA = [bench]
 $(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
