@@ -54,7 +54,6 @@ SHORT: dict[str, str] = {
     "GET ?id=": "as before; and webargs and marshmallow check the query",
     "Each read": "both go through Flask, flask-smorest and marshmallow; ours also makes an ETag and looks at the file",
     "PUT by": "the same app runs in both: it joins changes in one commit on stock gthread too",
-    "300 stalled readers": "a reader that stalls keeps a part of its answer in memory for 30 s",
     "Start with 100,000 devices: first": "each row is checked and put into its indexes as it is read",
     "Start with 100,000 devices: memory": "1 kB for each device with its line, and 40 MB without any",
 }

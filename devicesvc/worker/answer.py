@@ -10,7 +10,7 @@ from typing import Any
 from devicesvc.handover import REFUSAL
 from devicesvc.worker.request import Refusal, Request
 
-HIGH = 256 * 1024  # bytes of an answer that wait to be sent: then the app rests
+HIGH = 64 * 1024  # bytes of an answer that wait to be sent: then the app rests
 
 # A status line, and header lines: with anything else an app could end the head where it should not (RFC 9110, 5).
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t -~\x80-\xff]*")

@@ -25,11 +25,13 @@ STALLED = 30.0  # seconds that a client may take no byte of its answer
 LINGER = 2.0  # seconds for a client to read the answer to a request that it has not sent to its end
 LAST = 0.5  # seconds that an idle connection stays open when the worker stops: a request may be on its way
 MAX_HELD = 128 * 1024 * 1024  # bytes of requests and answers of all connections together
+MAX_UNSENT = 32 * 1024  # bytes that the system takes for a client before it has sent them; by itself, megabytes
 MAX_READ = 64 * 1024  # bytes read at once
 MAX_ACCEPTED = 64  # connections, before others get their turn
 IN_TURN = 16  # requests of one connection, sent together, that are answered before others get their turn
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_UNSENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not every system has it
 _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
@@ -189,6 +191,8 @@ class Loop:
         client.setblocking(False)
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _UNSENT is not None:
+                client.setsockopt(socket.IPPROTO_TCP, _UNSENT, MAX_UNSENT)
         host, port = address[:2] if isinstance(address, tuple) else ("", "")
         server = client.getsockname()
         name, number = server[:2] if isinstance(server, tuple) else (str(server), "")

@@ -21,7 +21,7 @@ from devicesvc.worker import gunicorn_parts
 from devicesvc.worker.loop import Connection, Loop
 
 PATIENCE = 0.005  # seconds that an answer may hold the loop
-SWITCH = 0.0005  # seconds after which a thread that computes lets the loop go on; Python's own value is 0.005
+SWITCH = 0.0002  # seconds after which a thread that computes lets the loop go on; Python's own value is 0.005
 QUIET = 20  # looks without a request, after which the main thread looks once a second
 
 

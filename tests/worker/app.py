@@ -59,12 +59,16 @@ def restarted(_environ, start_response):
 class Stream:
     """Pieces without end or so: /stream?pieces=1000"""
 
+    given = 0  # pieces, of all streams together
+
     def __init__(self, environ, start_response):
         self._pieces = int(parse_qs(environ["QUERY_STRING"])["pieces"][0])
         start_response("200 OK", [])
 
     def __iter__(self):
-        return (b"x" * 65_536 for _ in range(self._pieces))
+        for _ in range(self._pieces):
+            Stream.given += 1
+            yield b"x" * 65_536
 
     def close(self):
         left.set()
@@ -73,6 +77,11 @@ class Stream:
 def was_left(_environ, start_response):
     start_response("200 OK", [])
     return [str(left.wait(10)).encode()]
+
+
+def given(_environ, start_response):
+    start_response("200 OK", [])
+    return [str(Stream.given).encode()]
 
 
 def block(environ, start_response):
@@ -115,7 +124,7 @@ def bad_header(environ, start_response):
 PATHS = {
     **{"/sized": sized, "/status": status, "/written": written, "/restarted": restarted, "/stream": Stream},
     **{"/block": block, "/unblock": unblock, "/fail": fail, "/fail-late": fail_late, "/bad-header": bad_header},
-    **{"/was-left": was_left, "/exit": leave},
+    **{"/was-left": was_left, "/given": given, "/exit": leave},
 }
 
 

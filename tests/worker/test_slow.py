@@ -68,6 +68,16 @@ class TestDeadlines:
             client.sendall(request("GET", "/stream?pieces=1000000"))
             assert service.get("/was-left")[1].startswith(b"4\r\nTrue")
 
+    @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such limit")
+    def test_of_an_answer_that_nobody_reads_little_is_made(self, serve):
+        service = serve(STALLED=0.5)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(request("GET", "/stream?pieces=1000000"))
+            assert service.get("/was-left")[1].startswith(b"4\r\nTrue")
+        assert int(service.get("/given")[1].split()[1]) <= 6  # of 64 KiB
+
     def test_they_are_counted_in_one_line_of_the_log(self, serve):
         service = serve(**SHORT)
         clients = [service.connect() for _ in range(30)]
