@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -94,6 +95,7 @@ class CommitCounter:
     def __init__(self, path: Path) -> None:
         self._lock = _lock(path)
         self._file: FileIO | None = None
+        self._following = threading.Lock()
 
     def value(self) -> int | None:
         """The number; None if it cannot be had, so that the files themselves must be looked at."""
@@ -105,14 +107,15 @@ class CommitCounter:
 
     def follow(self) -> None:
         """Open the lock file that there is now, if it is another one than before: somebody may have removed it."""
-        try:
-            if self._file and _is_at(self._lock, self._file.fileno()):
-                return
-            old, self._file = self._file, FileIO(self._lock, opener=_open_no_link)
-            if old:
-                old.close()
-        except OSError:
-            self.close()
+        with self._following:
+            try:
+                if self._file and _is_at(self._lock, self._file.fileno()):
+                    return
+                old, self._file = self._file, FileIO(self._lock, opener=_open_no_link)
+                if old:
+                    old.close()
+            except OSError:
+                self.close()
 
     def count(self, lock: int) -> None:
         """Raise the number. lock: the open lock file. The caller holds it, and the folder."""

@@ -211,22 +211,6 @@ def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is
     assert len(store.devices.list()) == 6
 
 
-class Door:
-    """A lock that tells when somebody has to wait for it."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self.waits = threading.Event()
-
-    def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self.waits.set()
-            self._lock.acquire()
-
-    def __exit__(self, *error):
-        self._lock.release()
-
-
 @pytest.mark.parametrize(
     ("of", "step"),
     [(Format, "records"), (CsvStore, "_read_snapshot")],
@@ -235,25 +219,89 @@ class Door:
 def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_changed(
     store, path, monkeypatch, of, step
 ):
-    in_between, go_on = threading.Event(), threading.Event()
-    real = getattr(of, step)
+    in_between, go_on, waits = threading.Event(), threading.Event(), threading.Event()
+    real, real_wait = getattr(of, step), store._reading.wait
 
     def held(*arguments):
         in_between.set()
         assert go_on.wait(10)
         return real(*arguments)
 
+    def noted(patience):
+        if in_between.is_set():
+            waits.set()
+        return real_wait(patience)
+
+    monkeypatch.setattr(csv_store_module, "RELOAD_PATIENCE", 20)
     with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:
         other.write(add(device("1")))
-        monkeypatch.setattr(store, "_mutex", door := Door())
+        monkeypatch.setattr(store._reading, "wait", noted)
         monkeypatch.setattr(of, step, held)
         first = pool.submit(lambda: store.devices.get("1"))
         assert in_between.wait(10)
         second = pool.submit(lambda: store.devices.get("1"))
-        second.add_done_callback(lambda _: door.waits.set())  # or it has an answer already
-        assert door.waits.wait(10)
+        second.add_done_callback(lambda _: waits.set())  # or it has an answer already
+        assert waits.wait(10)
         go_on.set()
         assert first.result() == second.result() == device("1")
+
+
+def test_a_reader_does_not_get_what_was_read_before_it_came(store, path, monkeypatch):
+    in_between, go_on = threading.Event(), threading.Event()
+    real = Format.records
+
+    def held(*arguments):
+        records = list(real(*arguments))
+        in_between.set()
+        assert go_on.wait(10)
+        return iter(records)
+
+    def edit(devices):
+        new = path.with_name("new")
+        new.write_bytes(content(devices))
+        new.replace(path)
+
+    monkeypatch.setattr(csv_store_module, "RELOAD_PATIENCE", 20)
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(Format, "records", held)
+        edit([device("1")])
+        first = pool.submit(lambda: store.devices.list())
+        assert in_between.wait(10)
+        edit([device("2")])
+        second = pool.submit(lambda: store.devices.list())
+        go_on.set()
+        assert second.result() == [device("2")]
+        assert first.result()
+
+
+def test_a_reader_goes_on_with_the_old_snapshot_if_it_takes_long_to_read_the_new_files(store, path, monkeypatch):
+    go_on, real = threading.Event(), Format.records
+
+    def held(*arguments):
+        assert go_on.wait(10)
+        return real(*arguments)
+
+    with open_store(str(path)) as other:
+        other.write(add(device("1")))
+        with monkeypatch.context() as slow:
+            slow.setattr(csv_store_module, "RELOAD_PATIENCE", 0.05)
+            slow.setattr(Format, "records", held)
+            for _ in range(3):
+                assert store.devices.find("1") is None
+                assert len(store.devices.list()) == 5
+            go_on.set()
+        assert store.devices.find("1") == device("1")
+
+
+def test_a_fault_while_files_are_read_again_comes_to_each_reader_until_it_is_gone(store, path, monkeypatch):
+    with open_store(str(path)) as other:
+        other.write(add(device("1")))
+        with monkeypatch.context() as broken:
+            broken.setattr(CsvStore, "_reload", lambda _: 1 // 0)
+            for _ in range(2):
+                with pytest.raises(ZeroDivisionError):
+                    store.devices.find("1")
+        assert store.devices.find("1") == device("1")
 
 
 def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monkeypatch):

@@ -23,6 +23,7 @@ from devicesvc.csv_codec.format import MAX_LINE, Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.base import Size, Store, T, Transaction
+from devicesvc.dao.csv.background import Background
 from devicesvc.dao.csv.file import CsvFile, journal_path, locked_registry, registry_paths
 from devicesvc.dao.csv.snapshot import Snapshot
 from devicesvc.dao.csv.tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
@@ -34,6 +35,7 @@ from devicesvc.regular_file import open_regular
 
 WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
 READER_PATIENCE = 1.0  # and a read, before it answers without
+RELOAD_PATIENCE = 1.0  # and while files are read again, before it answers with what was before
 QUIET = 0.5  # seconds for which a file that is changed in place must be left alone before a change replaces it
 LOOK_EVERY = 0.01  # seconds after which a read looks at the files although no service has committed
 
@@ -62,6 +64,7 @@ class CsvStore(Store):
         self._commits = lock_file.CommitCounter(self._path)
         self._folder = lock_file.FolderLock(self._path.parent)
         self._look: tuple[int | None, float] = None, 0.0  # the last one: the number of commits, and when it was
+        self._reading = Background(self._read_again)
         if path.is_dir():
             raise StoreUnavailable(f"{path} is a folder: give the path of a CSV file, such as {path / 'device.csv'}.")
         if not self._path.parent.is_dir():
@@ -208,20 +211,28 @@ class CsvStore(Store):
         known, looked = self._look
         if commits is None or commits != known or now - looked >= LOOK_EVERY:
             self._commits.follow()
-            self._look_at_files()
-            self._look = commits, now  # as they were before the look: what came meanwhile is not missed
+            if self._look_at_files():
+                self._look = commits, now  # as they were before the look: what came meanwhile is not missed
         return self._snapshot
 
-    def _look_at_files(self) -> None:
-        """If others have changed a file, read it between two of their commits or, if the lock cannot be had, as it
-        is."""
-        if not self._is_current():
-            with self._mutex:
-                try:
-                    with locked_registry(self._path, READER_PATIENCE):
-                        self._reload()
-                except StoreUnavailable:
+    def _look_at_files(self) -> bool:
+        """If others have changed a file, have it read again. Return False if that takes so long that the reader goes on
+        with what was before."""
+        for _ in range(2):  # what is being read may be older than this look
+            if self._is_current():
+                return True
+            if not self._reading.wait(RELOAD_PATIENCE):
+                return False
+        return True
+
+    def _read_again(self) -> None:
+        """Read what others have changed: between two of their commits or, if the lock cannot be had, as it is."""
+        with self._mutex:
+            try:
+                with locked_registry(self._path, READER_PATIENCE):
                     self._reload()
+            except StoreUnavailable:
+                self._reload()
 
     def _reload(self) -> None:
         """Read the files that others have changed.
