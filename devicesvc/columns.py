@@ -9,8 +9,12 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
+from itertools import chain, islice
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, Generic, TypeVar, cast
+
+import orjson
 
 from devicesvc.errors import Invalid
 from devicesvc.model import Checked, Device, Group, Hardware, Membership, Nic, Rule, Software, fold
@@ -180,6 +184,32 @@ ENTITIES: tuple[Entity[Any], ...] = (DEVICE, NIC, GROUP, MEMBERSHIP)  # what a r
 def nic_rows(device: Device) -> list[Any]:
     """The rows of the network interfaces of a device, in their order."""
     return [NIC.to_row(nic, device.id, position) for position, nic in enumerate(device.nic)]
+
+
+def stored_device(row: Sequence[Any]) -> Device:
+    """The device of a row that a store has written, so nothing is checked again. It has the columns of DEVICE, and then
+    its network interfaces as JSON: lists of position, type, MAC and IPv4 address, in any order."""
+    nics = [Nic.trusted(type=type, mac=mac, ipv4=ipv4) for _, type, mac, ipv4 in sorted(orjson.loads(row[-1] or "[]"))]
+    return cast(Device, _device(DEVICE.named(row[:-1]), nics, lambda kind, **fields: kind.trusted(**fields)))
+
+
+def stored_devices(rows: Sequence[Sequence[Any]]) -> list[Device]:
+    """The devices of such rows; each takes a third of the time."""
+    if not rows:
+        return []
+    *columns, lists = zip(*rows, strict=True)
+    nics = [sorted(orjson.loads(each or "[]")) for each in lists]
+    flat = list(zip(*chain.from_iterable(nics), strict=True)) or [()] * 4
+    made = iter(Nic.all_of(type=flat[1], mac=flat[2], ipv4=flat[3]))
+    return devices_of_columns(
+        SimpleNamespace(**dict(zip(DEVICE.names, columns, strict=True))),
+        [tuple(islice(made, len(each))) for each in nics],
+    )
+
+
+def stored_group(row: Sequence[Any]) -> Group:
+    """The group of a row that a store has written, so nothing is checked again."""
+    return Group.trusted(**dict(zip(GROUP.names, row, strict=True)))
 
 
 def device_of_rows(row: Any, nics: Iterable[Any]) -> Device:

@@ -108,9 +108,18 @@ class Checked:
             raise Invalid(errors)
 
     @classmethod
+    def trusted(cls, **fields: Any) -> Self:
+        """One value, of which nothing is checked: the caller knows that each field keeps its rule and has the
+        normalized form."""
+        value = object.__new__(cls)
+        for name, given in fields.items():
+            object.__setattr__(value, name, given)
+        return value
+
+    @classmethod
     def all_of(cls, **columns: Sequence[Any]) -> list[Self]:
-        """Many values, each field given as a column of all of them. Nothing is checked: the caller knows that each
-        field keeps its rule and has the normalized form. So to make them takes a fraction of the time."""
+        """Many values, as `trusted` makes one, each field given as a column of all of them: in a fraction of the
+        time."""
         values = list(map(object.__new__, repeat(cls, len(next(iter(columns.values()))))))
         for name, column in columns.items():
             deque(map(getattr(cls, name).__set__, values, column), maxlen=0)

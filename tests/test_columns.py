@@ -1,5 +1,6 @@
 """The row of each entity: what its columns read, what is made of it, and which columns are at fault."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields
 from types import SimpleNamespace
@@ -7,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from devicesvc.columns import DEVICE, ENTITIES, GROUP, MEMBERSHIP, NIC, device_of_rows, nic_rows
+from devicesvc.columns import (
+    DEVICE,
+    ENTITIES,
+    GROUP,
+    MEMBERSHIP,
+    NIC,
+    device_of_rows,
+    nic_rows,
+    stored_device,
+    stored_devices,
+    stored_group,
+)
 from devicesvc.errors import Invalid
 from devicesvc.model import Device, Group, Hardware, Membership, Nic, Software
 from tests.hard_data import HARD, HARD_GROUPS
@@ -83,6 +95,28 @@ def test_a_row_of_a_database_has_the_keys_and_then_the_columns_in_it(entity):
 def test_hard_devices_come_back_from_their_rows(case):
     item = HARD[case]
     assert device_of_rows(DEVICE.to_row(item), nic_rows(item)) == item
+
+
+def stored(device):
+    """A row as a database gives it, its interfaces in any order."""
+    nics = [[row.position, row.type, row.mac, row.ipv4] for row in nic_rows(device)]
+    return (*DEVICE.to_row(device), json.dumps(nics[::-1]))
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_devices_come_back_from_what_a_store_has_written(case):
+    assert stored_device(stored(HARD[case])) == HARD[case]
+
+
+def test_many_devices_come_back_from_what_a_store_has_written_in_their_order():
+    items = list(HARD.values())
+    assert stored_devices(list(map(stored, items))) == items
+    assert stored_devices([]) == []
+
+
+@pytest.mark.parametrize("case", HARD_GROUPS)
+def test_hard_groups_come_back_from_what_a_store_has_written(case):
+    assert stored_group(GROUP.to_row(HARD_GROUPS[case])) == HARD_GROUPS[case]
 
 
 @pytest.mark.parametrize("case", HARD)

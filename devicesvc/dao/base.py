@@ -167,8 +167,9 @@ class Writer(Reader[Item, Filter]):
     def replace(self, item: Item) -> None:
         """Put the item in the place of the one with its id, which keeps its memberships. Raises NotFound, and Conflict
         if another group has the name."""
-        if self.get(item.id) != item:
-            self._replace([item])
+        old = self.get(item.id)
+        if old != item:
+            self._replace([(old, item)])
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
@@ -201,7 +202,7 @@ class Writer(Reader[Item, Filter]):
         # Groups one by one, so that each may take a name that one before it has given up.
         for some in [[item] for item in given.values()] if self.item is Group else [list(given.values())]:
             self._add([item for item in some if item.id not in old])
-            self._replace([item for item in some if item.id in old and old[item.id] != item])
+            self._replace([(old[item.id], item) for item in some if item.id in old and old[item.id] != item])
         return [id for id in given if id not in old]
 
     def update(self, id: str, changes: Mapping[str, Any]) -> Item:
@@ -210,7 +211,7 @@ class Writer(Reader[Item, Filter]):
         old = self.get(id)
         item = old.merge(changes)
         if item != old:
-            self._replace([item])
+            self._replace([(old, item)])
         return item
 
     def _add(self, items: Sequence[Item]) -> None:
@@ -220,11 +221,13 @@ class Writer(Reader[Item, Filter]):
             self._insert(items)
             self.change_set.add(f"{noun(self.item)}s added", (item.id for item in items))
 
-    def _replace(self, items: Sequence[Item]) -> None:
-        """Update these items, and add them to the change set. Raises Conflict if the name of a group is taken."""
-        if items:
+    def _replace(self, pairs: Sequence[tuple[Item, Item]]) -> None:
+        """Put the second of each pair in the place of the first, and add it to the change set. Raises Conflict if the
+        name of a group is taken."""
+        if pairs:
+            items = [item for _, item in pairs]
             self._check_names(items)
-            self._update(items)
+            self._update(pairs)
             self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in items))
 
     def _check_names(self, items: Sequence[Item]) -> None:
@@ -241,8 +244,9 @@ class Writer(Reader[Item, Filter]):
         """Add these items, whose ids are free."""
 
     @abstractmethod
-    def _update(self, items: Sequence[Item]) -> None:
-        """Put these items in the place of those with their ids, which exist and keep their memberships."""
+    def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
+        """Put the second of each pair in the place of the first, which has the same id and keeps its memberships. The
+        two differ."""
 
     @abstractmethod
     def _delete(self, ids: Sequence[str]) -> None:

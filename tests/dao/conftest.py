@@ -1,9 +1,11 @@
-"""What the tests of the CSV store ask for."""
+"""What the tests of the stores ask for."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from devicesvc.dao.group_commit import Waiting
 from devicesvc.dao.urls import open_store
 from devicesvc.sample import DEVICES
 
@@ -26,6 +28,18 @@ def csv_store(path):
     """An open store in `path`, with the five sample devices."""
     with open_store(str(path), DEVICES) as store:
         yield store
+
+
+@pytest.fixture
+def together(store):
+    """Commits changes that wait together, and returns the outcome of each."""
+
+    def together(*changes):
+        group = [Waiting(change, Future()) for change in changes]
+        store._group_commit.run_group(group)
+        return [outcome.exception() or outcome.result() for _, outcome in group]
+
+    return together
 
 
 def written(path: Path) -> tuple[int, ...]:

@@ -42,10 +42,11 @@ class Items(Writer[Item, Filter]):
             assert item.id not in self._items
             self._items[item.id] = item
 
-    def _update(self, items):
-        assert items, "an empty list is not handed on"
-        for item in items:
-            assert self._items[item.id] != item, "nothing is updated that stays as it is"
+    def _update(self, pairs):
+        assert pairs, "an empty list is not handed on"
+        for old, item in pairs:
+            assert self._items[item.id] == old
+            assert old != item, "nothing is updated that stays as it is"
             self._items[item.id] = item
 
     def _delete(self, ids):

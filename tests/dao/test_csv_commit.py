@@ -5,19 +5,17 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from devicesvc.csv_codec.format import Format
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.base import Observer
 from devicesvc.dao.csv import store as csv_store_module
 from devicesvc.dao.csv.store import CsvStore
-from devicesvc.dao.group_commit import Waiting
 from devicesvc.dao.urls import open_store
-from devicesvc.errors import Conflict, StoreUnavailable
+from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.hard_data import content, device
 
@@ -325,61 +323,13 @@ def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monk
     assert path.read_bytes() == edited + encode(device("1"))
 
 
-class TestGroupCommit:
-    @pytest.fixture
-    def together(self, store, monkeypatch):
-        """Commit changes that wait together; return the outcome of each, and how often the file was replaced."""
+def test_if_the_write_fails_every_change_says_so_also_a_refused_one(together, store, monkeypatch):
+    def fail(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def together(*changes):
-            replaced = []
-            real = durable_file.publish
-            batch = [Waiting(change, Future()) for change in changes]
-
-            def publish(versions):
-                replaced.append(versions)
-                real(versions)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(durable_file, "publish", publish)
-                store._group_commit.run_group(batch)
-            return [outcome.exception() or outcome.result() for _, outcome in batch], len(replaced)
-
-        return together
-
-    def test_changes_that_wait_together_share_one_write_and_each_sees_the_one_before(self, together, path):
-        def remove(tx):
-            return tx.devices.remove([FIRST.id])
-
-        outcomes, replaced = together(remove, remove, add(device("1")), add(device("1")), remove)
-        assert outcomes[:3] == [[FIRST.id], [], None]
-        assert isinstance(outcomes[3], Conflict)
-        assert outcomes[4] == []
-        assert replaced == 1
-        assert path.read_bytes() == content([*DEVICES[1:], device("1")])
-
-    def test_the_observer_is_told_how_many_changes_a_commit_has(self, together, store):
-        told = []
-        store.observer = Observer()
-        store.observer.committed = lambda changes, _seconds: told.append(changes)
-        together(add(device("1")), lambda tx: tx.devices.list(), add(device("1")), add(device("2")))
-        assert told == [2]
-
-    def test_a_change_that_raises_takes_only_its_own_changes_along(self, together, path):
-        def half(tx):
-            tx.devices.remove([FIRST.id])
-            raise ZeroDivisionError
-
-        outcomes, _ = together(add(device("1")), half, add(device("2")))
-        assert isinstance(outcomes[1], ZeroDivisionError)
-        assert path.read_bytes() == content([*DEVICES, device("1"), device("2")])
-
-    def test_if_the_write_fails_every_change_says_so_also_a_refused_one(self, together, store, monkeypatch):
-        def fail(_file):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(durable_file, "sync_file", fail)
-            outcomes, _ = together(add(device("1")), add(device("1")), lambda tx: tx.devices.list())
-        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
-        assert "No space left on device" in str(outcomes[0])
-        assert len(store.devices.list()) == 5
+    with monkeypatch.context() as patch:
+        patch.setattr(durable_file, "sync_file", fail)
+        outcomes = together(add(device("1")), add(device("1")), lambda tx: tx.devices.list())
+    assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+    assert "No space left on device" in str(outcomes[0])
+    assert len(store.devices.list()) == 5

@@ -67,7 +67,7 @@ class TestSqlite:
     )
     def test_an_index_leads_to_what_is_wanted(self, store, where, request_):
         queries = []
-        event.listen(store._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
+        event.listen(store._reads._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
         store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request_))
         query, values = next(each for each in queries if each[0].startswith("SELECT devices"))
         with store._reading() as connection:
@@ -103,17 +103,23 @@ class TestSqlite:
         assert store.devices.get("1")
 
     def test_a_file_that_is_put_in_the_place_of_the_old_one_is_read(self, path, store, tmp_path):
-        store.devices.list()
+        assert store.devices.list()
+        assert store.devices.find(FIRST.id)
         other = tmp_path / "other.db"
         upgrade(f"sqlite:///{other}")
         open_store(f"sqlite:///{other}", [device("mine")]).close()
         other.replace(path)
+        assert store.devices.find(FIRST.id) is None
+        assert store.devices.find("mine")
         assert [each.id for each in store.devices.list()] == ["mine"]
 
     def test_a_file_that_is_gone_is_missed_and_not_made_anew(self, path, store):
+        assert store.devices.find(FIRST.id)
         path.unlink()
         with pytest.raises(StoreUnavailable, match="unable to open database file"):
             store.write(add(device("1")))
+        with pytest.raises(StoreUnavailable, match=r"unable to open database file\. Nothing was read\."):
+            store.devices.find(FIRST.id)
         with pytest.raises(StoreUnavailable, match="unable to open database file"):
             store.devices.list()
         assert not path.exists()
@@ -139,6 +145,19 @@ class TestSqlite:
     def test_a_url_that_names_no_file_is_refused(self, url):
         with pytest.raises(StoreUnavailable, match="names no file"):
             open_store(url)
+
+
+@pytest.mark.parametrize("new_store_url", ["sqlite", "postgresql"], indirect=True)
+def test_what_the_database_refuses_is_the_outcome_of_all_that_share_the_commit(together, store):
+    def broken(tx):
+        with tx.devices._source.connect() as connection:
+            connection.exec_driver_sql("SELECT * FROM nothing")
+
+    outcomes = together(add(device("1")), broken, lambda tx: tx.devices.list())
+    assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+    assert "Nothing was changed" in str(outcomes[0])
+    assert len(store.devices.list()) == 5
+    store.write(add(device("1")))
 
 
 @pytest.mark.parametrize(
@@ -228,18 +247,21 @@ class TestPostgresql:
         store.write(add(device("1")))
 
     def test_connections_that_are_cut_while_they_rest_are_not_noticed(self, store, other):
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(store.devices.find, [FIRST.id] * 200))
         store.devices.list()
         other.execute(CUT)
+        assert store.devices.find(FIRST.id)
         assert len(store.devices.list()) == 5
+        other.execute(CUT)
+        assert len(store.devices.list()) == 5
+        assert store.devices.find(FIRST.id)
         store.write(add(device("1")))
 
     def test_a_commit_that_is_cut_says_that_the_outcome_is_unknown(self, store, other):
-        def cut(tx):
-            tx.devices.add(device("1"))
-            other.execute(CUT)
-
+        event.listen(store._engine, "commit", lambda _: other.execute(CUT))
         with pytest.raises(StoreUnavailable, match="The outcome is unknown"):
-            store.write(cut)
+            store.write(add(device("1")))
 
     def test_no_password_is_shown(self, postgres_url):
         url = make_url(postgres_url).set(password="secret", database="nowhere").render_as_string(hide_password=False)

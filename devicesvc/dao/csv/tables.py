@@ -197,8 +197,8 @@ class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
         for item in items:
             self._table.set(item)
 
-    def _update(self, items: Sequence[Item]) -> None:
-        self._insert(items)
+    def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
+        self._insert([item for _, item in pairs])
 
     def _delete(self, ids: Sequence[str]) -> None:
         for id in ids:

@@ -1,18 +1,18 @@
 """The registry in a SQL database: SQLite or PostgreSQL.
 
-A change is one transaction, which first writes the one row of the table `registry`. So changes run one after another,
-also those of other processes and hosts. A read is a transaction of its own, on what is durable then.
+Changes that wait together are one transaction, which first writes the one row of the table `registry`. So changes run
+one after another, also those of other processes and hosts. A read is on what is durable then.
 """
 
 import logging
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text, update
@@ -29,7 +29,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from devicesvc.dao import durable_file
 from devicesvc.dao.base import ChangeSet, Size, Store, T, Transaction
+from devicesvc.dao.group_commit import GroupCommit, Waiting
 from devicesvc.dao.sql import schema
+from devicesvc.dao.sql.reads import InTransaction, Reads
 from devicesvc.dao.sql.tables import (
     SqlDevices,
     SqlDeviceWriter,
@@ -45,7 +47,8 @@ from devicesvc.model import MAX_NICS, Device
 PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
 STATEMENT_SECONDS = 15  # that one statement of PostgreSQL may take
 PROBE_BYTES = 1 << 18  # that must be free beside an SQLite file: its journal and some pages of each table and index
-CONNECTIONS = 32  # as many as a worker has threads
+READERS = 64  # connections to read: for each thread of a worker one for lists, and one that rests (reads.py)
+WRITERS = 8  # connections for changes, which come one after another, and for reads of several statements
 
 # A device as long as they come, which takes pages of a database on a server.
 PROBE = {
@@ -57,6 +60,8 @@ PROBE = {
     "status": "s" * 32,
 }
 
+_DEFECTS = (DataError, IntegrityError, NotSupportedError)  # of this program: a statement was wrong, all else is well
+
 log = logging.getLogger(__name__)
 
 
@@ -64,13 +69,12 @@ class SqlTransaction:
     """What a change gets: the tables, in the transaction of the connection."""
 
     def __init__(self, connection: Connection) -> None:
-        def connect() -> Any:
-            return nullcontext(connection)
-
+        source = InTransaction(connection)
+        self.is_proof = False  # whether it is committed although it changes nothing
         self.change_set = ChangeSet()
-        self.devices = SqlDeviceWriter(connect, self.change_set)
-        self.groups = SqlGroupWriter(connect, self.change_set)
-        self.memberships = SqlMembershipWriter(connect, self.devices, self.groups, self.change_set)
+        self.devices = SqlDeviceWriter(source, self.change_set)
+        self.groups = SqlGroupWriter(source, self.change_set)
+        self.memberships = SqlMembershipWriter(source, self.devices, self.groups, self.change_set)
 
 
 class SqlStore(Store):
@@ -83,11 +87,13 @@ class SqlStore(Store):
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
         self._redacted = url.redacted
         self._file = url.path.resolve() if url.sql.get_backend_name() == "sqlite" else None
-        self._turn = threading.Lock()
+        self._group_commit = GroupCommit(self._commit)
         try:
-            self._engine = _ENGINES[url.sql.get_backend_name()](url)
+            # One for changes and snapshots, and one whose statements commit by themselves.
+            self._engine, reading = (_ENGINES[url.sql.get_backend_name()](url, each) for each in (False, True))
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
+        self._reads = Reads(reading, self._is_current, lambda: self._understood("Nothing was read."), self._reading)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -105,26 +111,43 @@ class SqlStore(Store):
 
     @property
     def devices(self) -> SqlDevices:
-        return SqlDevices(self._reading)
+        return SqlDevices(self._reads)
 
     @property
     def groups(self) -> SqlGroups:
-        return SqlGroups(self._reading)
+        return SqlGroups(self._reads)
 
     @property
     def memberships(self) -> SqlMemberships:
-        return SqlMemberships(self._reading)
+        return SqlMemberships(self._reads)
 
     def _write(self, change: Callable[[Transaction], T]) -> T:
+        return cast(T, self._group_commit.run(change))
+
+    def _commit(self, group: Sequence[Waiting]) -> None:
+        """Run the changes one after another in one transaction, and tell each its outcome when that is committed. What
+        a change raises is its own outcome, but if the database refuses to go on, that is the outcome of all."""
         begin = perf_counter()
+        outcomes: list[Callable[[], None]] = []
+        changed = proofs = 0
         with self._writing() as connection:
-            tx = SqlTransaction(connection)
-            result = change(tx)
-            if not tx.change_set:
+            for change, outcome in group:
+                try:
+                    with connection.begin_nested() if len(group) > 1 else nullcontext():
+                        tx = SqlTransaction(connection)
+                        outcomes.append(partial(outcome.set_result, change(tx)))
+                        changed += bool(tx.change_set)
+                        proofs += tx.is_proof
+                except Exception as error:
+                    if isinstance(error, DBAPIError) and not isinstance(error, _DEFECTS):
+                        raise  # the database refuses: perhaps it has taken back all of the transaction
+                    outcomes.append(partial(outcome.set_exception, error))
+            if not changed and not proofs:
                 connection.rollback()
-        if tx.change_set:
-            self.observer.committed(1, perf_counter() - begin)
-        return result
+        if changed:
+            self.observer.committed(changed, perf_counter() - begin)
+        for tell in outcomes:
+            tell()
 
     def size(self) -> Size:
         counted = schema.devices, schema.groups, schema.memberships
@@ -133,14 +156,20 @@ class SqlStore(Store):
             return Size._make(connection.execute(select(*counts, _BYTES[self._engine.dialect.name])).one())
 
     def ping(self) -> None:
-        with self._writing() as connection:  # the count of changes is written and synced
-            if self._file:
-                durable_file.prove_space(self._file, PROBE_BYTES)
-            else:
-                devices = SqlTransaction(connection).devices
-                devices.remove([devices.create(PROBE).id])
+        self._group_commit.run(self._prove)
+
+    def _prove(self, tx: SqlTransaction) -> None:
+        """A change that leaves all as it is. The count of changes is written and synced with it."""
+        tx.is_proof = True
+        if self._file:
+            durable_file.prove_space(self._file, PROBE_BYTES)
+        else:
+            tx.devices.remove([tx.devices.create(PROBE).id])
+            tx.change_set.clear()
 
     def close(self) -> None:
+        self._group_commit.close()
+        self._reads.close()
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
@@ -149,6 +178,10 @@ class SqlStore(Store):
                 return  # somebody else was first
             SqlTransaction(connection).devices.put_many(first)
         log.info("Made %s with %d sample devices: %s", self._redacted, len(first), ", ".join(each.id for each in first))
+
+    def _is_current(self, info: dict[Any, Any]) -> bool:
+        """Whether a connection is to the file that has the name now, and not to one that was moved away or deleted."""
+        return not self._file or info["file"] == _identity(self._file)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -162,7 +195,6 @@ class SqlStore(Store):
     def _writing(self) -> Iterator[Connection]:
         """A transaction to write in, after all others and before the next: it is committed unless it has ended."""
         with (
-            self._queued(),
             self._understood("Nothing was changed."),
             self._engine.connect() as connection,
             connection.begin() as transaction,
@@ -174,24 +206,14 @@ class SqlStore(Store):
                     transaction.commit()
 
     @contextmanager
-    def _queued(self) -> Iterator[None]:
-        """One change of this process at a time. SQLite has no queue: those that wait would sleep and try again."""
-        if not self._turn.acquire(timeout=PATIENCE):
-            raise StoreUnavailable(f"{self._redacted} is busy: other changes take long. Nothing was changed.")
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    @contextmanager
     def _understood(self, consequence: str) -> Iterator[None]:
         """Say what a database refuses to do in the words of the registry."""
         try:
             yield
         except PoolTimeout as error:
             raise StoreUnavailable(f"{self._redacted} is busy: no connection is free. {consequence}") from error
-        except (DataError, IntegrityError, NotSupportedError):
-            raise  # a defect of ours
+        except _DEFECTS:
+            raise
         except DBAPIError as error:
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
             raise StoreUnavailable(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
@@ -214,7 +236,7 @@ _READING: dict[str, dict[str, Any]] = {
 }
 
 
-def _sqlite(url: StoreUrl) -> Engine:
+def _sqlite(url: StoreUrl, autocommit: bool) -> Engine:
     """Raises StoreUnavailable if there is no file: SQLite would make an empty one."""
     path = url.path
     if not path.is_file():
@@ -225,7 +247,7 @@ def _sqlite(url: StoreUrl) -> Engine:
         name = f"file:{quote(str(path))}?mode=rw"
         return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
 
-    engine = create_engine(url.sql, creator=connect, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=PATIENCE)
+    engine = create_engine(url.sql, creator=connect, **_pool(autocommit))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -239,11 +261,19 @@ def _sqlite(url: StoreUrl) -> Engine:
         if record.info["file"] != _identity(path):
             raise DisconnectionError
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+    if not autocommit:
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
 
     return engine
+
+
+def _pool(autocommit: bool) -> dict[str, Any]:
+    if autocommit:
+        return {"pool_size": READERS, "pool_reset_on_return": None, "max_overflow": 0, "pool_timeout": PATIENCE}
+    return {"pool_size": WRITERS, "pool_pre_ping": True, "max_overflow": 0, "pool_timeout": PATIENCE}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -254,13 +284,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _postgresql(url: StoreUrl) -> Engine:
+def _postgresql(url: StoreUrl, autocommit: bool) -> Engine:
     return create_engine(
         url.sql,
-        pool_pre_ping=True,
-        pool_size=CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=PATIENCE,
+        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
+        **_pool(autocommit),
         connect_args={
             "connect_timeout": PATIENCE,
             "client_encoding": "utf8",
@@ -269,4 +297,4 @@ def _postgresql(url: StoreUrl) -> Engine:
     )
 
 
-_ENGINES: dict[str, Callable[[StoreUrl], Engine]] = {"sqlite": _sqlite, "postgresql": _postgresql}
+_ENGINES: dict[str, Callable[[StoreUrl, bool], Engine]] = {"sqlite": _sqlite, "postgresql": _postgresql}

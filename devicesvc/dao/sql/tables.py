@@ -1,15 +1,15 @@
 """The tables of a SQL store, to read and, in a transaction, to change."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Select,
     Table,
+    Text,
+    Update,
     and_,
     bindparam,
     delete,
@@ -18,11 +18,14 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, Entity, device_of_rows, nic_rows
+from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, Entity, nic_rows, stored_device, stored_devices, stored_group
 from devicesvc.dao.base import (
     ChangeSet,
     Cursor,
@@ -36,12 +39,12 @@ from devicesvc.dao.base import (
     Writer,
 )
 from devicesvc.dao.sql import schema
+from devicesvc.dao.sql.reads import Source
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 CHUNK = 500  # values in one statement: databases limit them
 MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
 
-Connecting = Callable[[], AbstractContextManager[Connection]]
 Condition = ColumnElement[bool]
 
 
@@ -68,47 +71,60 @@ def _columns_by_field(entity: Entity[Any], table: Table) -> dict[str, ColumnElem
 
 
 class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
-    """The devices, or the groups. connect: a connection for one call, which sees one snapshot."""
+    """The devices, or the groups."""
 
     _entity: ClassVar[Entity[Any]]
     _table: ClassVar[Table]
+    _all: ClassVar[Select[Any]]  # the rows of all items
+    _one: ClassVar[Select[Any]]  # the row of the item with the parameter `id`
+    _change: ClassVar[Update]  # the item with the parameter `its_id`
     _fields: ClassVar[Mapping[str, ColumnElement[str]]]  # the column of each field that a list may be sorted by
 
-    def __init__(self, connect: Connecting) -> None:
-        self._connect = connect
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def find(self, id: str) -> Item | None:
-        with self._connect() as connection:
-            found = self._items(connection, select(self._table).where(_is(self._table.c.id, id)))
-        return found[0] if found else None
+        row = self._source.one(self._one, id) if _storable(id) else None
+        return self._item(row) if row else None
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
         conditions: list[Condition] = [*self._conditions(where)]
         value, id = self._fields[request.sort], self._table.c.id
         rest = [*conditions, _after(request.after, value, id, request.descending)] if request.after else conditions
-        query = select(self._table).where(*rest).order_by(value.desc() if request.descending else value, id)
+        query = self._all.where(*rest).order_by(value.desc() if request.descending else value, id)
         if request.limit is not None:
             query = query.limit(request.limit + 1)
-        with self._connect() as connection:
-            items = self._items(connection, query)
-            total = None
-            if request.count:
-                total = connection.scalar(select(func.count()).select_from(self._table).where(*conditions))
+        if request.count:
+            total, rows = self._counted(query, request, conditions)
+        else:
+            total, rows = None, self._source.rows(query)
+        items = self._items(rows)
         more = request.limit is not None and len(items) > request.limit
         items = items[: request.limit]
         last = items[-1] if items and more else None
         return Page(items, total, Cursor(where.SORTS[request.sort](last), last.id) if last else None)  # type: ignore[arg-type]
 
+    def _counted(
+        self, page: Select[Any], request: PageRequest, conditions: Sequence[Condition]
+    ) -> tuple[int, list[Any]]:
+        """The total, and the rows of the page: in one statement, so of one snapshot. An empty page has a total too."""
+        counted = select(func.count().label("total")).select_from(self._table).where(*conditions).subquery()
+        rows = page.subquery()
+        value, id = rows.c[self._fields[request.sort].name], rows.c.id
+        both = select(counted.c.total, rows).select_from(counted.outerjoin(rows, true()))
+        found = self._source.rows(both.order_by(value.desc() if request.descending else value, id))
+        return found[0].total, [row[1:] for row in found if row.id is not None]
+
     def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
         found: list[Item] = []
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             for chunk in _chunks(filter(_storable, ids)):
-                found += self._items(connection, select(self._table).where(self._table.c.id.in_(chunk)))
+                found += self._items(connection.execute(self._all.where(self._table.c.id.in_(chunk))).all())
         return {item.id: item for item in found}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         wanted, found = list(dict.fromkeys(ids)), set[str]()
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             for chunk in _chunks(filter(_storable, wanted)):
                 found.update(connection.scalars(select(self._table.c.id).where(self._table.c.id.in_(chunk))))
         return [id for id in wanted if id not in found]
@@ -118,8 +134,12 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         """What is true of all that the filter wants, and of nothing else."""
 
     @abstractmethod
-    def _items(self, connection: Connection, query: Select[Any]) -> list[Item]:
-        """The items of the rows, in their order."""
+    def _item(self, row: Any) -> Item:
+        """The item of a row."""
+
+    def _items(self, rows: Sequence[Any]) -> list[Item]:
+        """The items of rows, in their order."""
+        return list(map(self._item, rows))
 
 
 def _after(cursor: Cursor, value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
@@ -129,12 +149,40 @@ def _after(cursor: Cursor, value: ColumnElement[str], id: ColumnElement[str], de
     return and_(from_there, or_(beyond, id > cursor.id))
 
 
+class _Lists(FunctionElement[str]):
+    """The JSON text of a list that has a list of these columns for each row, in any order."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_Lists, "sqlite")
+def _sqlite_lists(element: _Lists, compiler: Any, **options: Any) -> str:
+    return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(_Lists, "postgresql")
+def _postgresql_lists(element: _Lists, compiler: Any, **options: Any) -> str:
+    return f"CAST(json_agg(json_build_array({compiler.process(element.clauses, **options)})) AS text)"
+
+
+_NICS = (
+    select(_Lists(*(schema.nics.c[name] for name in ("position", "type", "mac", "ipv4"))))
+    .where(schema.nics.c.device_id == schema.devices.c.id)
+    .scalar_subquery()
+    .label("nics")
+)
+
+
 class SqlDevices(SqlReader[Device, DeviceFilter]):
     item = Device
     filter = DeviceFilter
 
     _entity = DEVICE
     _table = schema.devices
+    _all = select(schema.devices, _NICS)
+    _one = _all.where(schema.devices.c.id == bindparam("id"))
+    _change = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
     _fields = _columns_by_field(DEVICE, schema.devices)
 
     def _conditions(self, where: DeviceFilter) -> Iterator[Condition]:
@@ -153,14 +201,11 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
         for id in where.group_ids:
             yield columns.id.in_(select(memberships.device_id).where(_is(memberships.group_id, id)))
 
-    def _items(self, connection: Connection, query: Select[Any]) -> list[Device]:
-        rows = connection.execute(query).all()
-        nics: dict[str, list[Any]] = {row.id: [] for row in rows}
-        for chunk in _chunks(nics):
-            wanted = select(schema.nics).where(schema.nics.c.device_id.in_(chunk))
-            for row in connection.execute(wanted.order_by(schema.nics.c.device_id, schema.nics.c.position)):
-                nics[row.device_id].append(row)
-        return [device_of_rows(row, nics[row.id]) for row in rows]
+    def _item(self, row: Any) -> Device:
+        return stored_device(row)
+
+    def _items(self, rows: Sequence[Any]) -> list[Device]:
+        return stored_devices(rows)
 
 
 class SqlGroups(SqlReader[Group, GroupFilter]):
@@ -169,6 +214,9 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
 
     _entity = GROUP
     _table = schema.groups
+    _all = select(schema.groups)
+    _one = _all.where(schema.groups.c.id == bindparam("id"))
+    _change = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
     _fields = _columns_by_field(GROUP, schema.groups)
 
     def _conditions(self, where: GroupFilter) -> Iterator[Condition]:
@@ -179,28 +227,28 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
         for id in where.device_ids:
             yield columns.id.in_(select(memberships.group_id).where(_is(memberships.device_id, id)))
 
-    def _items(self, connection: Connection, query: Select[Any]) -> list[Group]:
-        return [GROUP.from_row(row) for row in connection.execute(query)]
+    def _item(self, row: Any) -> Group:
+        return stored_group(row)
 
 
 class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
     """The same, to be changed too."""
 
-    def __init__(self, connect: Connecting, change_set: ChangeSet) -> None:
-        super().__init__(connect)
+    def __init__(self, source: Source, change_set: ChangeSet) -> None:
+        super().__init__(source)
         self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             connection.execute(insert(self._table), self._rows(items))
 
-    def _update(self, items: Sequence[Item]) -> None:
-        with self._connect() as connection:
-            rows = [{**row, "its_id": row["id"]} for row in self._rows(items)]
-            connection.execute(update(self._table).where(self._table.c.id == bindparam("its_id")), rows)
+    def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
+        with self._source.connect() as connection:
+            rows = [{**row, "its_id": row["id"]} for row in self._rows([item for _, item in pairs])]
+            connection.execute(self._change, rows)
 
     def _delete(self, ids: Sequence[str]) -> None:
-        with self._connect() as connection:  # the foreign keys take the memberships along
+        with self._source.connect() as connection:  # the foreign keys take the memberships along
             for chunk in _chunks(ids):
                 connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
 
@@ -213,16 +261,17 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
         super()._insert(items)
         self._insert_nics(items)
 
-    def _update(self, items: Sequence[Device]) -> None:
-        super()._update(items)
-        with self._connect() as connection:
-            for chunk in _chunks(device.id for device in items):
+    def _update(self, pairs: Sequence[tuple[Device, Device]]) -> None:
+        super()._update(pairs)
+        rewritten = [device for old, device in pairs if old.nic != device.nic]
+        with self._source.connect() as connection:
+            for chunk in _chunks(device.id for device in rewritten):
                 connection.execute(delete(schema.nics).where(schema.nics.c.device_id.in_(chunk)))
-        self._insert_nics(items)
+        self._insert_nics(rewritten)
 
     def _insert_nics(self, devices: Iterable[Device]) -> None:
         if rows := [row._asdict() for device in devices for row in nic_rows(device)]:
-            with self._connect() as connection:
+            with self._source.connect() as connection:
                 connection.execute(insert(schema.nics), rows)
 
 
@@ -233,8 +282,8 @@ class SqlGroupWriter(SqlGroups, SqlWriter[Group, GroupFilter]):
 class SqlMemberships(MembershipReader):
     """The memberships."""
 
-    def __init__(self, connect: Connecting) -> None:
-        self._connect = connect
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def list(self, *, device_id: str | None = None, group_id: str | None = None) -> list[Membership]:
         columns = schema.memberships.c
@@ -243,11 +292,10 @@ class SqlMemberships(MembershipReader):
             query = query.where(_is(columns.device_id, device_id))
         if group_id is not None:
             query = query.where(_is(columns.group_id, group_id))
-        with self._connect() as connection:
-            return [MEMBERSHIP.from_row(row) for row in connection.execute(query)]
+        return [MEMBERSHIP.from_row(row) for row in self._source.rows(query)]
 
     def existing(self, memberships: Iterable[Membership]) -> set[Membership]:
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             return {
                 MEMBERSHIP.from_row(row)
                 for chunk in _chunks(map(_pair, memberships))
@@ -258,21 +306,19 @@ class SqlMemberships(MembershipReader):
 class SqlMembershipWriter(SqlMemberships, MembershipWriter):
     """The same, to be changed too."""
 
-    def __init__(
-        self, connect: Connecting, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet
-    ) -> None:
-        super().__init__(connect)
+    def __init__(self, source: Source, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet) -> None:
+        super().__init__(source)
         self.devices = devices
         self.groups = groups
         self.change_set = change_set
 
     def _insert(self, memberships: Sequence[Membership]) -> None:
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             rows = [MEMBERSHIP.to_row(each)._asdict() for each in memberships]
             connection.execute(insert(schema.memberships), rows)
 
     def _delete(self, memberships: Sequence[Membership]) -> None:
-        with self._connect() as connection:
+        with self._source.connect() as connection:
             for chunk in _chunks(map(_pair, memberships)):
                 connection.execute(delete(schema.memberships).where(_PAIR.in_(chunk)))
 
