@@ -2,6 +2,7 @@
 
 import logging.config
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -45,7 +46,8 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
     Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist, it is
     made with five sample devices. An SQLite file of an older version is upgraded. Stop with Ctrl-C.
     """
-    from devicesvc import server  # not at the top: gunicorn reads WEB_CONCURRENCY, and a wrong one ends it there
+    os.environ["WEB_CONCURRENCY"] = str(workers)  # gunicorn reads it while it is imported, and a wrong one ends it
+    from devicesvc import server
 
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

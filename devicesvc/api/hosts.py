@@ -1,13 +1,13 @@
 """By which names a service without tokens may be called: who reaches it may do everything, but not another site's page.
 
 Such a page can give its own name the address of the service, and then read and change it through its visitor's browser
-(DNS rebinding). So the name in Host must be one that no stranger can have.
+(DNS rebinding). So the name in Host must be one that no stranger on the internet can have.
 """
 
 import re
 import socket
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from devicesvc.errors import RegistryError, shown
@@ -33,6 +33,8 @@ class Hosts:
                 raise RegistryError(
                     f"DEVICESVC_HOSTS must be names without port, separated by commas: {shown(name)} is not a name."
                 )
+        own = socket.gethostname().lower()
+        self._own = {own, f"{own.partition('.')[0]}.local"}  # the second among its neighbours (RFC 6762)
         self._allows = lru_cache(128)(self._look)
 
     def refusal(self, environ: Mapping[str, Any]) -> str | None:
@@ -53,16 +55,9 @@ class Hosts:
 
     def _look(self, host: str) -> bool:
         name = _PORT.sub("", host.lower())
-        return bool(_LOCAL.fullmatch(name)) or name in self._names or "*" in self._names or name in _own_names()
+        return bool(_LOCAL.fullmatch(name)) or name in self._own or name in self._names or "*" in self._names
 
     def _is_own(self, origin: str, host: str) -> bool:
         """Whether a page of this origin (RFC 6454) is one of this service, or of a site in DEVICESVC_HOSTS."""
         place = _ORIGIN.sub("", origin.lower(), count=1)
         return place == host.lower() or "*" in self._names or _PORT.sub("", place) in self._names
-
-
-@cache
-def _own_names() -> set[str]:
-    """The names of this machine with a dot: in its domain, and among its neighbours (RFC 6762)."""
-    name = socket.gethostname().lower()
-    return {name, f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}

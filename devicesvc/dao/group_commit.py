@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
 from devicesvc.errors import StoreUnavailable
@@ -20,18 +20,21 @@ class GroupCommit:
     """Runs `commit` with all changes that wait, again and again, in a thread of its own.
 
     The thread starts with the first change, so after the fork of a worker. commit sets the outcome of each change that
-    it is given; what it raises becomes the outcome of those that have none.
+    it is given; what it raises becomes the outcome of those that have none. patience: seconds after which a change is
+    given up if its turn has not come; None means never.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Waiting]], None]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Waiting]], None], patience: float | None = None) -> None:
         self._commit = commit
+        self._patience = patience
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._state = threading.Lock()  # held to start and to close
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def run(self, change: Callable[[Any], Any]) -> Any:
-        """Have the change committed, and return its result or raise its error. Raises StoreUnavailable once closed."""
+        """Have the change committed, and return its result or raise its error. Raises StoreUnavailable if its turn does
+        not come in time, and once closed."""
         waiting = Waiting(change, Future())
         with self._state:
             if self._closed:
@@ -40,6 +43,8 @@ class GroupCommit:
                 self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
                 self._thread.start()
             self._queue.put(waiting)
+        if not wait([waiting.outcome], self._patience).done and waiting.outcome.cancel():
+            raise StoreUnavailable("The store is busy: other changes take long. Nothing was changed.")
         return waiting.outcome.result()
 
     def close(self) -> None:
@@ -68,9 +73,10 @@ class GroupCommit:
         group: list[Waiting] = []
         waiting = self._queue.get()
         while waiting:
-            group.append(waiting)
+            if waiting.outcome.set_running_or_notify_cancel():
+                group.append(waiting)
             try:
-                waiting = self._queue.get_nowait()
+                waiting = self._queue.get(block=not group)
             except queue.Empty:
                 return group
         if group:

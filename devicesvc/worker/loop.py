@@ -192,7 +192,8 @@ class Loop:
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if _UNSENT is not None:
-                client.setsockopt(socket.IPPROTO_TCP, _UNSENT, MAX_UNSENT)
+                with suppress(OSError):  # the system may not know it after all
+                    client.setsockopt(socket.IPPROTO_TCP, _UNSENT, MAX_UNSENT)
         host, port = address[:2] if isinstance(address, tuple) else ("", "")
         server = client.getsockname()
         name, number = server[:2] if isinstance(server, tuple) else (str(server), "")

@@ -4,7 +4,6 @@ import socket
 
 import pytest
 
-from devicesvc.api import hosts
 from devicesvc.app import create_app
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import RegistryError
@@ -40,11 +39,7 @@ def service(tmp_path):
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """A machine with a name in a domain."""
-    hosts._own_names.cache_clear()
-    monkeypatch.setattr(socket, "gethostname", lambda: "Box")
-    monkeypatch.setattr(socket, "getfqdn", lambda: "box.lab.example")
-    yield
-    hosts._own_names.cache_clear()
+    monkeypatch.setattr(socket, "gethostname", lambda: "Box.lab.example")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import event, make_url
+from sqlalchemy.exc import OperationalError
 
 from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.dao.sql import store as sql_store
@@ -112,6 +113,38 @@ class TestSqlite:
         assert store.devices.find(FIRST.id) is None
         assert store.devices.find("mine")
         assert [each.id for each in store.devices.list()] == ["mine"]
+
+    def test_a_link_that_is_switched_leads_to_the_other_file(self, path, store, tmp_path):
+        link, other = tmp_path / "current.db", tmp_path / "other.db"
+        upgrade(f"sqlite:///{other}")
+        open_store(f"sqlite:///{other}", [device("mine")]).close()
+        link.symlink_to(path)
+        with open_store(f"sqlite:///{link}") as linked:
+            assert linked.devices.find(FIRST.id)
+            new = tmp_path / "new"
+            new.symlink_to(other)
+            new.replace(link)
+            assert linked.devices.find("mine")
+            assert linked.devices.find(FIRST.id) is None
+            linked.write(add(device("1")))
+        assert store.devices.find("1") is None
+
+    def test_many_reads_of_one_device_leave_connections_for_lists(self, url, monkeypatch):
+        monkeypatch.setattr(sql_store, "READERS", 2)
+        monkeypatch.setattr(sql_store, "PATIENCE", 20)
+        with open_store(url, DEVICES) as narrow, ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(narrow.devices.find, [FIRST.id] * 100))
+            assert all(pool.map(lambda _: narrow.devices.list(), range(20)))
+
+    def test_a_disk_that_is_full_is_named_although_it_took_the_savepoint(self, together, store):
+        def fill(tx):
+            with tx.devices._source.connect() as connection:
+                connection.exec_driver_sql("ROLLBACK")
+                raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+        outcomes = together(add(device("1")), fill, add(device("2")))
+        assert all("database or disk is full. Nothing was changed." in str(each) for each in outcomes)
+        assert len(store.devices.list()) == 5
 
     def test_a_file_that_is_gone_is_missed_and_not_made_anew(self, path, store):
         assert store.devices.find(FIRST.id)

@@ -6,33 +6,50 @@ from concurrent.futures import Future, wait
 from time import monotonic
 
 
-class Background:
-    """Does the work in a thread of its own, once for all who wait for it at the same time."""
+class _Run:
+    """One run of the work. began: when it began, if `has_begun` is set."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.began = 0.0
+        self.done: Future[None] = Future()
+
+    def begin(self) -> None:
+        self.began = monotonic()
+        self.has_begun.set()
+
+
+class Background:
+    """Does the work in a thread of its own, once for all who wait for it at the same time.
+
+    work: gets a function, which it calls when it has all that it must wait for itself.
+    """
+
+    def __init__(self, work: Callable[[Callable[[], None]], None]) -> None:
         self._work = work
-        self._lock = threading.Lock()  # held to begin
-        self._began = 0.0
-        self._done: Future[None] = Future()
-        self._done.set_result(None)
+        self._lock = threading.Lock()  # held to start a run
+        self._run: _Run | None = None  # the last
 
     def wait(self, patience: float) -> bool:
-        """Begin the work, unless it is being done, and wait for its end, at most until so many seconds after its
-        beginning. Return whether it has ended. Raises what it raised."""
+        """Start the work, unless it is being done, and wait for its end, at most until so many seconds after it has
+        begun. Return whether it has ended. Raises what it raised."""
         with self._lock:
-            if self._done.done():
-                self._began, self._done = monotonic(), Future()
-                threading.Thread(target=self._run, args=[self._done], daemon=True).start()
-            end, done = self._began + patience, self._done
-        if not wait([done], max(0.0, end - monotonic())).done:
+            run = self._run
+            if not run or run.done.done():
+                run = _Run()
+                threading.Thread(target=self._do, args=[run], daemon=True).start()
+                self._run = run
+        run.has_begun.wait()
+        if not wait([run.done], max(0.0, run.began + patience - monotonic())).done:
             return False
-        done.result()
+        run.done.result()
         return True
 
-    def _run(self, done: "Future[None]") -> None:
+    def _do(self, run: _Run) -> None:
         try:
-            self._work()
+            self._work(run.begin)
         except Exception as error:  # it belongs to those who wait
-            done.set_exception(error)
+            run.done.set_exception(error)
         else:
-            done.set_result(None)
+            run.done.set_result(None)
+        run.has_begun.set()

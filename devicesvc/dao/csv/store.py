@@ -35,7 +35,7 @@ from devicesvc.regular_file import open_regular
 
 WRITER_PATIENCE = 5.0  # seconds that a change waits for the lock of another process
 READER_PATIENCE = 1.0  # and a read, before it answers without
-RELOAD_PATIENCE = 1.0  # and while files are read again, before it answers with what was before
+RELOAD_PATIENCE = 1.0  # and then while the files are read again, before it answers with what was before
 QUIET = 0.5  # seconds for which a file that is changed in place must be left alone before a change replaces it
 LOOK_EVERY = 0.01  # seconds after which a read looks at the files although no service has committed
 
@@ -225,13 +225,15 @@ class CsvStore(Store):
                 return False
         return True
 
-    def _read_again(self) -> None:
+    def _read_again(self, begin: Callable[[], None]) -> None:
         """Read what others have changed: between two of their commits or, if the lock cannot be had, as it is."""
         with self._mutex:
             try:
                 with locked_registry(self._path, READER_PATIENCE):
+                    begin()
                     self._reload()
             except StoreUnavailable:
+                begin()
                 self._reload()
 
     def _reload(self) -> None:

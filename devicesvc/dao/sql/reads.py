@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
@@ -48,7 +49,8 @@ class InTransaction:
 class Reads:
     """Reads what is durable now.
 
-    engine: its connections commit each statement by themselves. is_current: whether a connection, by its info, still
+    engine: its connections commit each statement by themselves. most_resting: how many of them are kept out of its
+    pool between two calls of `one`. is_current: whether a connection, by its info, still
     leads to the right database. snapshot: a transaction to read in. A statement that meets a dead connection is sent
     once more on a new one: the database may have been started anew.
     """
@@ -56,11 +58,13 @@ class Reads:
     def __init__(
         self,
         engine: Engine,
+        most_resting: int,
         is_current: Callable[[dict[Any, Any]], bool],
         understood: Understood,
         snapshot: Callable[[], Any],
     ) -> None:
         self._engine = engine
+        self._most_resting = most_resting
         self._is_current = is_current
         self._understood = understood
         self.connect = snapshot
@@ -71,12 +75,12 @@ class Reads:
         """As Source says. Past SQLAlchemy, which takes several times as long as the database."""
         statement, by_position = self._statements.get(query) or self._compile(query)
         with self._understood():
-            return self._twice(lambda: self._fetch(statement, (id,) if by_position else {"id": id}))
+            return self._twice(partial(self._fetch, statement, (id,) if by_position else {"id": id}))
 
     def rows(self, query: Select[Any]) -> list[Any]:
         """As Source says."""
 
-        def fetch() -> list[Any]:
+        def fetch(again: bool) -> list[Any]:  # noqa: ARG001 - the pool has forgotten all connections that were there
             with self._engine.connect() as connection:
                 return list(connection.execute(query))
 
@@ -93,23 +97,23 @@ class Reads:
             while True:
                 self._resting.pop().invalidate()
 
-    def _twice(self, fetch: Callable[[], T]) -> T:
+    def _twice(self, fetch: Callable[[bool], T]) -> T:
         try:
-            return fetch()
+            return fetch(False)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        return fetch()
+        return fetch(True)
 
     def _compile(self, query: Select[Any]) -> tuple[str, bool]:
         compiled = query.compile(dialect=self._engine.dialect)
         self._statements[query] = str(compiled), bool(compiled.positional)
         return self._statements[query]
 
-    def _fetch(self, statement: str, parameters: Any) -> Any:
+    def _fetch(self, statement: str, parameters: Any, again: bool) -> Any:
         connection, driver = None, self._engine.dialect.loaded_dbapi
         try:
-            connection = self._take()
+            connection = self._engine.raw_connection() if again else self._take()
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
             found = cursor.fetchone()
@@ -124,7 +128,10 @@ class Reads:
             raise DBAPIError.instance(
                 statement, parameters, error, driver.Error, connection_invalidated=is_dead, dialect=self._engine.dialect
             ) from error
-        self._resting.append(connection)
+        if len(self._resting) < self._most_resting:
+            self._resting.append(connection)
+        else:
+            connection.close()
         return found
 
     def _take(self) -> PoolProxiedConnection:

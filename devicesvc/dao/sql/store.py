@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     DisconnectionError,
     IntegrityError,
+    InvalidRequestError,
     NotSupportedError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -46,9 +47,12 @@ from devicesvc.model import MAX_NICS, Device
 
 PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
 STATEMENT_SECONDS = 15  # that one statement of PostgreSQL may take
+LOST_SECONDS = 20  # after which a server that says nothing at all is given up
 PROBE_BYTES = 1 << 18  # that must be free beside an SQLite file: its journal and some pages of each table and index
-READERS = 64  # connections to read: for each thread of a worker one for lists, and one that rests (reads.py)
-WRITERS = 8  # connections for changes, which come one after another, and for reads of several statements
+# Connections of a worker: PostgreSQL takes 100 of all, if it is not told otherwise.
+READERS = 23  # for reads of one statement
+SNAPSHOTS = 8  # for reads of several
+WRITERS = 1  # changes come one after another
 
 # A device as long as they come, which takes pages of a database on a server.
 PROBE = {
@@ -86,14 +90,17 @@ class SqlStore(Store):
 
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
         self._redacted = url.redacted
-        self._file = url.path.resolve() if url.sql.get_backend_name() == "sqlite" else None
-        self._group_commit = GroupCommit(self._commit)
+        self._file = url.path if url.sql.get_backend_name() == "sqlite" else None
+        self._group_commit = GroupCommit(self._commit, PATIENCE)
+        make = _ENGINES[url.sql.get_backend_name()]
         try:
-            # One for changes and snapshots, and one whose statements commit by themselves.
-            self._engine, reading = (_ENGINES[url.sql.get_backend_name()](url, each) for each in (False, True))
+            self._engine = make(url, pool_size=WRITERS, pool_pre_ping=True)
+            self._snapshots = make(url, pool_size=SNAPSHOTS, pool_pre_ping=True)
+            single = make(url, autocommit=True, pool_size=READERS, pool_reset_on_return=None)
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
-        self._reads = Reads(reading, self._is_current, lambda: self._understood("Nothing was read."), self._reading)
+        nothing_read = partial(self._understood, "Nothing was read.")
+        self._reads = Reads(single, READERS // 2, self._is_current, nothing_read, self._reading)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -132,16 +139,21 @@ class SqlStore(Store):
         changed = proofs = 0
         with self._writing() as connection:
             for change, outcome in group:
+                savepoint = connection.begin_nested() if len(group) > 1 else None
                 try:
-                    with connection.begin_nested() if len(group) > 1 else nullcontext():
-                        tx = SqlTransaction(connection)
-                        outcomes.append(partial(outcome.set_result, change(tx)))
-                        changed += bool(tx.change_set)
-                        proofs += tx.is_proof
+                    tx = SqlTransaction(connection)
+                    outcomes.append(partial(outcome.set_result, change(tx)))
                 except Exception as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, _DEFECTS):
-                        raise  # the database refuses: perhaps it has taken back all of the transaction
+                        raise  # the database refuses: perhaps it has taken back the savepoint too
+                    if savepoint:
+                        savepoint.rollback()
                     outcomes.append(partial(outcome.set_exception, error))
+                else:
+                    if savepoint:
+                        savepoint.commit()
+                    changed += bool(tx.change_set)
+                    proofs += tx.is_proof
             if not changed and not proofs:
                 connection.rollback()
         if changed:
@@ -162,7 +174,7 @@ class SqlStore(Store):
         """A change that leaves all as it is. The count of changes is written and synced with it."""
         tx.is_proof = True
         if self._file:
-            durable_file.prove_space(self._file, PROBE_BYTES)
+            durable_file.prove_space(self._file.resolve(), PROBE_BYTES)
         else:
             tx.devices.remove([tx.devices.create(PROBE).id])
             tx.change_set.clear()
@@ -170,6 +182,7 @@ class SqlStore(Store):
     def close(self) -> None:
         self._group_commit.close()
         self._reads.close()
+        self._snapshots.dispose()
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
@@ -187,7 +200,7 @@ class SqlStore(Store):
     def _reading(self) -> Iterator[Connection]:
         """A transaction to read in."""
         with self._understood("Nothing was read."):
-            engine = self._engine.execution_options(**_READING[self._engine.dialect.name])
+            engine = self._snapshots.execution_options(**_READING[self._engine.dialect.name])
             with engine.connect() as connection, connection.begin():
                 yield connection
 
@@ -212,6 +225,8 @@ class SqlStore(Store):
             yield
         except PoolTimeout as error:
             raise StoreUnavailable(f"{self._redacted} is busy: no connection is free. {consequence}") from error
+        except InvalidRequestError as error:  # the file was replaced again and again while a connection was taken
+            raise StoreUnavailable(f"{self._redacted} cannot be used: {error}. {consequence}") from error
         except _DEFECTS:
             raise
         except DBAPIError as error:
@@ -236,7 +251,7 @@ _READING: dict[str, dict[str, Any]] = {
 }
 
 
-def _sqlite(url: StoreUrl, autocommit: bool) -> Engine:
+def _sqlite(url: StoreUrl, autocommit: bool = False, **pool: Any) -> Engine:
     """Raises StoreUnavailable if there is no file: SQLite would make an empty one."""
     path = url.path
     if not path.is_file():
@@ -247,7 +262,7 @@ def _sqlite(url: StoreUrl, autocommit: bool) -> Engine:
         name = f"file:{quote(str(path))}?mode=rw"
         return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
 
-    engine = create_engine(url.sql, creator=connect, **_pool(autocommit))
+    engine = create_engine(url.sql, creator=connect, max_overflow=0, pool_timeout=PATIENCE, **pool)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -270,12 +285,6 @@ def _sqlite(url: StoreUrl, autocommit: bool) -> Engine:
     return engine
 
 
-def _pool(autocommit: bool) -> dict[str, Any]:
-    if autocommit:
-        return {"pool_size": READERS, "pool_reset_on_return": None, "max_overflow": 0, "pool_timeout": PATIENCE}
-    return {"pool_size": WRITERS, "pool_pre_ping": True, "max_overflow": 0, "pool_timeout": PATIENCE}
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         stat = os.stat(path)
@@ -284,17 +293,28 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _postgresql(url: StoreUrl, autocommit: bool) -> Engine:
+def _postgresql(url: StoreUrl, autocommit: bool = False, **pool: Any) -> Engine:
+    settings: dict[str, Any] = {
+        "connect_timeout": PATIENCE,
+        # A server that is gone without a word is noticed: in an answer that is awaited, and between two calls.
+        "tcp_user_timeout": LOST_SECONDS * 1000,
+        "keepalives_idle": PATIENCE,
+        "keepalives_interval": PATIENCE,
+        "keepalives_count": LOST_SECONDS // PATIENCE - 1,
+    }
+    given = url.sql.query
     return create_engine(
         url.sql,
         isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
-        **_pool(autocommit),
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        **pool,
         connect_args={
-            "connect_timeout": PATIENCE,
+            **{name: value for name, value in settings.items() if name not in given},
             "client_encoding": "utf8",
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={PATIENCE}s",
         },
     )
 
 
-_ENGINES: dict[str, Callable[[StoreUrl, bool], Engine]] = {"sqlite": _sqlite, "postgresql": _postgresql}
+_ENGINES: dict[str, Callable[..., Engine]] = {"sqlite": _sqlite, "postgresql": _postgresql}
