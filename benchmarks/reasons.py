@@ -53,7 +53,7 @@ SHORT: dict[str, str] = {
     "GET by id": "a device that nobody has asked for since the last change goes through Flask and flask-smorest",
     "GET ?id=": "as before; and webargs and marshmallow check the query",
     "Each read": "both go through Flask, flask-smorest and marshmallow; ours also makes an ETag and looks at the file",
-    "PUT by": "the same app runs in both: it joins changes in one commit on stock gthread too",
+    "PUT by": "the same app, with the same commits, runs in both; only the server differs",
     "Start with 100,000 devices: first": "each row is checked and put into its indexes as it is read",
     "Start with 100,000 devices: memory": "1 kB for each device with its line, and 40 MB without any",
 }
