@@ -31,7 +31,9 @@ def test_who_comes_while_it_is_done_shares_the_run():
         waiting = [pool.submit(background.wait, 20) for _ in range(4)]
         assert work.is_there.wait(10)
         work.may_begin.set()
-        until(lambda: len(background._run.done._waiters) == 4, "all wait for the same run")
+        run = background._run
+        assert run
+        until(lambda: len(run.done._waiters) == 4, "all wait for the same run")
         work.may_end.set()
         assert [each.result() for each in waiting] == [True] * 4
     assert work.runs == 1

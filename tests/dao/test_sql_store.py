@@ -66,13 +66,19 @@ class TestSqlite:
             ({}, {"after": Cursor("x", "x"), "descending": True}),
         ],
     )
-    def test_an_index_leads_to_what_is_wanted(self, store, where, request_):
+    def test_an_index_leads_to_what_is_wanted(self, store, where, request_, monkeypatch):
         queries = []
-        event.listen(store._reads._engine, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
+        fetch = store._reads._fetch
+
+        def noted(*given):
+            queries.append(given[:2])
+            return fetch(*given)
+
+        monkeypatch.setattr(store._reads, "_fetch", noted)
         store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request_))
-        query, values = next(each for each in queries if each[0].startswith("SELECT devices"))
+        [(query, values)] = queries
         with store._reading() as connection:
-            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", tuple(values))]
         assert plan[0].startswith("SEARCH devices USING INDEX")
         assert not [step for step in plan if step.startswith("SCAN")]
 

@@ -1,26 +1,22 @@
 """How a SQL store reads: one statement for each call, which is a snapshot by itself, or a transaction for several."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 from sqlalchemy.exc import DBAPIError
 
-T = TypeVar("T")
 Understood = Callable[[], AbstractContextManager[None]]  # raises StoreUnavailable for what a database refuses
 
 
 class Source(Protocol):
     """Where a table is read from."""
 
-    def one(self, query: Select[Any], id: str) -> Any:
-        """The row of a query with the parameter `id`; None if there is none. The same query comes again and again."""
-
-    def rows(self, query: Select[Any]) -> list[Any]:
-        """All rows of a query."""
+    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
+        """All rows of a query. values: of its parameters. The same object comes again for the same query."""
 
     def connect(self) -> AbstractContextManager[Connection]:
         """A connection for several queries, which see one snapshot."""
@@ -32,13 +28,9 @@ class InTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def one(self, query: Select[Any], id: str) -> Any:
+    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         """As Source says."""
-        return self._connection.execute(query, {"id": id}).first()
-
-    def rows(self, query: Select[Any]) -> list[Any]:
-        """As Source says."""
-        return list(self._connection.execute(query))
+        return self._connection.execute(query, values).all()
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -47,12 +39,12 @@ class InTransaction:
 
 
 class Reads:
-    """Reads what is durable now.
+    """Reads what is durable now. Statements go past SQLAlchemy, which takes several times as long as the database.
 
     engine: its connections commit each statement by themselves. most_resting: how many of them are kept out of its
-    pool between two calls of `one`. is_current: whether a connection, by its info, still
-    leads to the right database. snapshot: a transaction to read in. A statement that meets a dead connection is sent
-    once more on a new one: the database may have been started anew.
+    pool between two calls. is_current: whether a connection, by its info, still leads to the right database. snapshot:
+    a transaction to read in. A statement that meets a dead connection is sent once more on a new one: the database may
+    have been started anew.
     """
 
     def __init__(
@@ -69,23 +61,20 @@ class Reads:
         self._understood = understood
         self.connect = snapshot
         self._resting: deque[PoolProxiedConnection] = deque()  # to give one back to the pool takes longer than a read
-        self._statements: dict[Select[Any], tuple[str, bool]] = {}  # in the words of the database; by position?
+        self._compiled = lru_cache(1000)(self._compile)
 
-    def one(self, query: Select[Any], id: str) -> Any:
-        """As Source says. Past SQLAlchemy, which takes several times as long as the database."""
-        statement, by_position = self._statements.get(query) or self._compile(query)
-        with self._understood():
-            return self._twice(partial(self._fetch, statement, (id,) if by_position else {"id": id}))
-
-    def rows(self, query: Select[Any]) -> list[Any]:
+    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         """As Source says."""
-
-        def fetch(again: bool) -> list[Any]:  # noqa: ARG001 - the pool has forgotten all connections that were there
-            with self._engine.connect() as connection:
-                return list(connection.execute(query))
-
+        statement, names, constants = self._compiled(query)
+        given = {**constants, **values}
+        parameters = given if names is None else [given[name] for name in names]
         with self._understood():
-            return self._twice(fetch)
+            try:
+                return self._fetch(statement, parameters, self._take)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return self._fetch(statement, parameters, self._engine.raw_connection)
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,26 +86,19 @@ class Reads:
             while True:
                 self._resting.pop().invalidate()
 
-    def _twice(self, fetch: Callable[[bool], T]) -> T:
-        try:
-            return fetch(False)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return fetch(True)
+    def _compile(self, query: Select[Any]) -> tuple[str, list[str] | None, Mapping[str, Any]]:
+        """The statement in the words of the database; the names of its parameters by position, if they have one; and
+        the values of those that are always the same."""
+        compiled: Any = query.compile(dialect=self._engine.dialect)
+        return str(compiled), compiled.positiontup, compiled.params
 
-    def _compile(self, query: Select[Any]) -> tuple[str, bool]:
-        compiled = query.compile(dialect=self._engine.dialect)
-        self._statements[query] = str(compiled), bool(compiled.positional)
-        return self._statements[query]
-
-    def _fetch(self, statement: str, parameters: Any, again: bool) -> Any:
+    def _fetch(self, statement: str, parameters: Any, take: Callable[[], PoolProxiedConnection]) -> Sequence[Any]:
         connection, driver = None, self._engine.dialect.loaded_dbapi
         try:
-            connection = self._engine.raw_connection() if again else self._take()
+            connection = take()
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
-            found = cursor.fetchone()
+            found = cursor.fetchall()
             cursor.close()
         except driver.Error as error:
             is_dead = bool(connection) and self._engine.dialect.is_disconnect(error, connection, None)

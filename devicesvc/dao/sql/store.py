@@ -137,23 +137,25 @@ class SqlStore(Store):
         begin = perf_counter()
         outcomes: list[Callable[[], None]] = []
         changed = proofs = 0
+        shared = len(group) > 1
         with self._writing() as connection:
             for change, outcome in group:
-                savepoint = connection.begin_nested() if len(group) > 1 else None
+                if shared:  # in SQL: SQLAlchemy's savepoints take a third of the time of a change
+                    connection.exec_driver_sql("SAVEPOINT a_change")
                 try:
                     tx = SqlTransaction(connection)
                     outcomes.append(partial(outcome.set_result, change(tx)))
                 except Exception as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, _DEFECTS):
                         raise  # the database refuses: perhaps it has taken back the savepoint too
-                    if savepoint:
-                        savepoint.rollback()
+                    if shared:
+                        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT a_change")
                     outcomes.append(partial(outcome.set_exception, error))
                 else:
-                    if savepoint:
-                        savepoint.commit()
                     changed += bool(tx.change_set)
                     proofs += tx.is_proof
+                if shared:
+                    connection.exec_driver_sql("RELEASE SAVEPOINT a_change")
             if not changed and not proofs:
                 connection.rollback()
         if changed:

@@ -1,11 +1,15 @@
 """The tables of a SQL store, to read and, in a transaction, to change."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic
+from functools import cache, lru_cache
+from typing import Any, ClassVar, Generic, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    Integer,
     Select,
     Table,
     Text,
@@ -13,7 +17,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    false,
     func,
     insert,
     or_,
@@ -45,12 +48,20 @@ from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 CHUNK = 500  # values in one statement: databases limit them
 MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
 
+NOTHING = "\0"  # a text that no database can hold
+
 Condition = ColumnElement[bool]
 
 
-def _is(column: ColumnElement[str], value: str) -> Condition:
-    """Whether the column has the value: never, if no database can hold it."""
-    return column == value if _storable(value) else false()
+class _Shape(NamedTuple):
+    """What statements of pages differ in, besides the values. wanted: the parameters of the filter."""
+
+    wanted: tuple[str, ...]
+    sort: str
+    descending: bool
+    is_after: bool
+    is_limited: bool
+    is_counted: bool
 
 
 def _storable(value: str) -> bool:
@@ -58,7 +69,7 @@ def _storable(value: str) -> bool:
         value.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return "\0" not in value
+    return NOTHING not in value
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -76,7 +87,7 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     _entity: ClassVar[Entity[Any]]
     _table: ClassVar[Table]
     _all: ClassVar[Select[Any]]  # the rows of all items
-    _one: ClassVar[Select[Any]]  # the row of the item with the parameter `id`
+    _one: ClassVar[Select[Any]]  # the rows of the item with the parameter `id`
     _change: ClassVar[Update]  # the item with the parameter `its_id`
     _fields: ClassVar[Mapping[str, ColumnElement[str]]]  # the column of each field that a list may be sorted by
 
@@ -84,36 +95,48 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         self._source = source
 
     def find(self, id: str) -> Item | None:
-        row = self._source.one(self._one, id) if _storable(id) else None
-        return self._item(row) if row else None
+        rows = self._source.rows(self._one, {"id": id}) if _storable(id) else None
+        return self._item(rows[0]) if rows else None
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
-        conditions: list[Condition] = [*self._conditions(where)]
-        value, id = self._fields[request.sort], self._table.c.id
-        rest = [*conditions, _after(request.after, value, id, request.descending)] if request.after else conditions
-        query = self._all.where(*rest).order_by(value.desc() if request.descending else value, id)
+        values: dict[str, Any] = dict(self._wanted(where))
+        if not all(map(_storable, values.values())):  # no database can hold it: nothing fits
+            return Page([], 0 if request.count else None, None)
+        is_after, is_limited = request.after is not None, request.limit is not None
+        shape = _Shape(tuple(values), request.sort, request.descending, is_after, is_limited, request.count)
+        if request.after:
+            values |= {"after": request.after.value, "after_id": request.after.id}
         if request.limit is not None:
-            query = query.limit(request.limit + 1)
+            values["most"] = request.limit + 1
+        total, rows = None, self._source.rows(self._statement(shape), values)
         if request.count:
-            total, rows = self._counted(query, request, conditions)
-        else:
-            total, rows = None, self._source.rows(query)
+            total, rows = rows[0][0], [row[1:] for row in rows if row[1] is not None]
         items = self._items(rows)
         more = request.limit is not None and len(items) > request.limit
         items = items[: request.limit]
         last = items[-1] if items and more else None
         return Page(items, total, Cursor(where.SORTS[request.sort](last), last.id) if last else None)  # type: ignore[arg-type]
 
-    def _counted(
-        self, page: Select[Any], request: PageRequest, conditions: Sequence[Condition]
-    ) -> tuple[int, list[Any]]:
-        """The total, and the rows of the page: in one statement, so of one snapshot. An empty page has a total too."""
-        counted = select(func.count().label("total")).select_from(self._table).where(*conditions).subquery()
+    @classmethod
+    @lru_cache(256)
+    def _statement(cls, shape: _Shape) -> Select[Any]:
+        """The rows of a page. If they are counted, each has the total in front of it: in one statement, so of one
+        snapshot. Then an empty page has a row too, which has only the total."""
+        conditions = list(map(cls._condition, shape.wanted))
+        value, id = cls._fields[shape.sort], cls._table.c.id
+        page = cls._all.where(*conditions)
+        if shape.is_after:
+            page = page.where(_after(value, id, shape.descending))
+        page = page.order_by(value.desc() if shape.descending else value, id)
+        if shape.is_limited:
+            page = page.limit(bindparam("most", type_=Integer))
+        if not shape.is_counted:
+            return page
+        counted = select(func.count().label("total")).select_from(cls._table).where(*conditions).subquery()
         rows = page.subquery()
-        value, id = rows.c[self._fields[request.sort].name], rows.c.id
         both = select(counted.c.total, rows).select_from(counted.outerjoin(rows, true()))
-        found = self._source.rows(both.order_by(value.desc() if request.descending else value, id))
-        return found[0].total, [row[1:] for row in found if row.id is not None]
+        again = rows.c[value.name]
+        return both.order_by(again.desc() if shape.descending else again, rows.c.id)
 
     def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
         found: list[Item] = []
@@ -130,8 +153,13 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         return [id for id in wanted if id not in found]
 
     @abstractmethod
-    def _conditions(self, where: Filter) -> Iterator[Condition]:
-        """What is true of all that the filter wants, and of nothing else."""
+    def _wanted(self, where: Filter) -> Iterator[tuple[str, str]]:
+        """The parameters of the conditions, with their values."""
+
+    @classmethod
+    @abstractmethod
+    def _condition(cls, parameter: str) -> Condition:
+        """What is true of the rows that are wanted by this parameter."""
 
     @abstractmethod
     def _item(self, row: Any) -> Item:
@@ -142,11 +170,22 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         return list(map(self._item, rows))
 
 
-def _after(cursor: Cursor, value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
-    beyond = value < cursor.value if descending else value > cursor.value
+def _after(value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
+    """Whether a row comes after the cursor of the parameters `after` and `after_id`."""
+    after, after_id = _text("after"), _text("after_id")
+    beyond = value < after if descending else value > after
     # The OR says this already. But for this form of it, an index leads to the cursor.
-    from_there = value <= cursor.value if descending else value >= cursor.value
-    return and_(from_there, or_(beyond, id > cursor.id))
+    from_there = value <= after if descending else value >= after
+    return and_(from_there, or_(beyond, id > after_id))
+
+
+def _text(parameter: str) -> BindParameter[str]:
+    return bindparam(parameter, type_=schema.TEXT)
+
+
+def _has_part(part: str) -> str:
+    """The pattern of LIKE for texts that have this part; / makes the next character stand for itself."""
+    return "%" + re.sub("[/%_]", r"/\g<0>", part) + "%"
 
 
 class _Lists(FunctionElement[str]):
@@ -185,21 +224,26 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
     _change = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
     _fields = _columns_by_field(DEVICE, schema.devices)
 
-    def _conditions(self, where: DeviceFilter) -> Iterator[Condition]:
-        columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
-        for name in ("id", "name", "type", "status", "sn"):
+    def _wanted(self, where: DeviceFilter) -> Iterator[tuple[str, str]]:
+        for name in ("id", "name", "type", "status", "sn", "mac", "ipv4"):
             if (wanted := getattr(where, name)) is not None:
-                yield _is(self._fields[name], wanted)
+                yield name, wanted
         if where.model is not None:
-            fits = _storable(where.model) and len(where.model) <= MAX_FOLDED
-            yield columns.hardware_model_folded.contains(where.model, autoescape=True) if fits else false()
+            yield "model", _has_part(where.model) if len(where.model) <= MAX_FOLDED else NOTHING
+        yield from ((f"group_{number}", id) for number, id in enumerate(where.group_ids))
+
+    @classmethod
+    def _condition(cls, parameter: str) -> Condition:
+        columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
+        value = _text(parameter)
+        if parameter == "model":
+            return columns.hardware_model_folded.like(value, escape="/")
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
-        if where.mac is not None:
-            yield columns.id.in_(select(nics.device_id).where(_is(nics.mac, where.mac)))
-        if where.ipv4 is not None:
-            yield columns.id.in_(select(nics.device_id).where(_is(nics.ipv4, where.ipv4)))
-        for id in where.group_ids:
-            yield columns.id.in_(select(memberships.device_id).where(_is(memberships.group_id, id)))
+        if parameter in ("mac", "ipv4"):
+            return columns.id.in_(select(nics.device_id).where(nics[parameter] == value))
+        if parameter.startswith("group_"):
+            return columns.id.in_(select(memberships.device_id).where(memberships.group_id == value))
+        return cls._fields[parameter] == value
 
     def _item(self, row: Any) -> Device:
         return stored_device(row)
@@ -219,13 +263,18 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
     _change = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
     _fields = _columns_by_field(GROUP, schema.groups)
 
-    def _conditions(self, where: GroupFilter) -> Iterator[Condition]:
-        columns, memberships = schema.groups.c, schema.memberships.c
+    def _wanted(self, where: GroupFilter) -> Iterator[tuple[str, str]]:
         for name in ("id", "name"):
             if (wanted := getattr(where, name)) is not None:
-                yield _is(columns[name], wanted)
-        for id in where.device_ids:
-            yield columns.id.in_(select(memberships.group_id).where(_is(memberships.device_id, id)))
+                yield name, wanted
+        yield from ((f"device_{number}", id) for number, id in enumerate(where.device_ids))
+
+    @classmethod
+    def _condition(cls, parameter: str) -> Condition:
+        memberships, value = schema.memberships.c, _text(parameter)
+        if parameter.startswith("device_"):
+            return cls._table.c.id.in_(select(memberships.group_id).where(memberships.device_id == value))
+        return cls._fields[parameter] == value
 
     def _item(self, row: Any) -> Group:
         return stored_group(row)
@@ -286,13 +335,13 @@ class SqlMemberships(MembershipReader):
         self._source = source
 
     def list(self, *, device_id: str | None = None, group_id: str | None = None) -> list[Membership]:
-        columns = schema.memberships.c
-        query = select(schema.memberships).order_by(columns.device_id, columns.group_id)
-        if device_id is not None:
-            query = query.where(_is(columns.device_id, device_id))
-        if group_id is not None:
-            query = query.where(_is(columns.group_id, group_id))
-        return [MEMBERSHIP.from_row(row) for row in self._source.rows(query)]
+        wanted = {"device_id": device_id, "group_id": group_id}
+        values = {name: id for name, id in wanted.items() if id is not None}
+        if not all(map(_storable, values.values())):
+            return []
+        return [
+            Membership.trusted(device_id=row[0], group_id=row[1]) for row in self._source.rows(_of(*values), values)
+        ]
 
     def existing(self, memberships: Iterable[Membership]) -> set[Membership]:
         with self._source.connect() as connection:
@@ -321,6 +370,14 @@ class SqlMembershipWriter(SqlMemberships, MembershipWriter):
         with self._source.connect() as connection:
             for chunk in _chunks(map(_pair, memberships)):
                 connection.execute(delete(schema.memberships).where(_PAIR.in_(chunk)))
+
+
+@cache
+def _of(*names: str) -> Select[Any]:
+    """The memberships of those that the parameters name."""
+    columns = schema.memberships.c
+    wanted = [columns[name] == _text(name) for name in names]
+    return select(columns.device_id, columns.group_id).where(*wanted).order_by(columns.device_id, columns.group_id)
 
 
 _PAIR = tuple_(schema.memberships.c.device_id, schema.memberships.c.group_id)
