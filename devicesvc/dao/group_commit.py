@@ -40,8 +40,9 @@ class GroupCommit:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             if not self._thread:
-                self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
+                thread.start()  # may fail: then the next change tries again
+                self._thread = thread
             self._queue.put(waiting)
         if not wait([waiting.outcome], self._patience).done and waiting.outcome.cancel():
             raise StoreUnavailable("The store is busy: other changes take long. Nothing was changed.")

@@ -202,3 +202,26 @@ def test_chunks_are_those_of_one_moment(store):
     for chunk in chunks:
         found.extend(chunk)
     assert found == before
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("%", ["1"]),
+        ("_", ["1"]),
+        ("/", ["1"]),
+        ("0%_", ["1"]),
+        ("\ufffd", ["2"]),
+        ("\uffff", []),
+        ("设", ["2"]),
+        ("", ["1", "2"]),
+    ],
+)
+def test_a_part_of_a_model_is_looked_for_as_it_is_written(store, part, found):
+    def change(tx):
+        tx.devices.remove([each.id for each in tx.devices.list()])
+        tx.devices.add(device("1", hardware_model="50%_/x"))
+        tx.devices.add(device("2", hardware_model="设\ufffd"))
+
+    store.write(change)
+    assert [each.id for each in store.devices.list(DeviceFilter(model=part))] == found

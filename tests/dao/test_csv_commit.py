@@ -225,10 +225,10 @@ def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_
         assert go_on.wait(10)
         return real(*arguments)
 
-    def noted(patience):
+    def noted(before, patience):
         if in_between.is_set():
             waits.set()
-        return real_wait(patience)
+        return real_wait(before, patience)
 
     monkeypatch.setattr(csv_store_module, "RELOAD_PATIENCE", 20)
     with open_store(str(path)) as other, ThreadPoolExecutor(2) as pool:

@@ -103,3 +103,14 @@ def test_a_change_whose_turn_does_not_come_is_given_up_and_never_made(group_comm
         assert first.result() == "did first"
     assert group_commit.run("third") == "did third"
     assert batches == [["first"], ["third"]]
+
+
+def test_a_thread_that_cannot_be_started_fails_one_change_and_no_more(group_commit, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            group_commit.run("first")
+    assert group_commit.run("second") == "did second"

@@ -7,9 +7,10 @@ from time import monotonic
 
 
 class _Run:
-    """One run of the work. began: when it began, if `has_begun` is set."""
+    """One run of the work. started: when its thread was. began: when the work began, if `has_begun` is set."""
 
     def __init__(self) -> None:
+        self.started = monotonic()
         self.has_begun = threading.Event()
         self.began = 0.0
         self.done: Future[None] = Future()
@@ -30,16 +31,20 @@ class Background:
         self._lock = threading.Lock()  # held to start a run
         self._run: _Run | None = None  # the last
 
-    def wait(self, patience: float) -> bool:
-        """Start the work, unless it is being done, and wait for its end, at most until so many seconds after it has
-        begun. Return whether it has ended. Raises what it raised."""
+    def wait(self, before: float, patience: float) -> bool:
+        """Start the work, unless it is being done, and wait for its end. Return whether it has ended. Raises what it
+        raised.
+
+        before: seconds from its start in which it must begin. patience: seconds from then in which it must end.
+        """
         with self._lock:
             run = self._run
             if not run or run.done.done():
                 run = _Run()
                 threading.Thread(target=self._do, args=[run], daemon=True).start()
                 self._run = run
-        run.has_begun.wait()
+        if not run.has_begun.wait(max(0.0, run.started + before - monotonic())):
+            return False
         if not wait([run.done], max(0.0, run.began + patience - monotonic())).done:
             return False
         run.done.result()

@@ -221,7 +221,7 @@ class CsvStore(Store):
         for _ in range(2):  # what is being read may be older than this look
             if self._is_current():
                 return True
-            if not self._reading.wait(RELOAD_PATIENCE):
+            if not self._reading.wait(2 * READER_PATIENCE, RELOAD_PATIENCE):  # for the mutex, and then for the lock
                 return False
         return True
 

@@ -1,5 +1,6 @@
 """How a SQL store reads: one statement for each call, which is a snapshot by itself, or a transaction for several."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 Understood = Callable[[], AbstractContextManager[None]]  # raises StoreUnavailable for what a database refuses
 
@@ -41,26 +43,28 @@ class InTransaction:
 class Reads:
     """Reads what is durable now. Statements go past SQLAlchemy, which takes several times as long as the database.
 
-    engine: its connections commit each statement by themselves. most_resting: how many of them are kept out of its
-    pool between two calls. is_current: whether a connection, by its info, still leads to the right database. snapshot:
-    a transaction to read in. A statement that meets a dead connection is sent once more on a new one: the database may
-    have been started anew.
+    engine: its connections commit each statement by themselves; it has no pool, whose part is done here in a fraction
+    of the time. most: how many connections there may be. patience: seconds that a call waits for one. is_current:
+    whether a connection, by its info, still leads to the right database. snapshot: a transaction to read in. A
+    statement that meets a dead connection is sent once more on a new one: the database may have been started anew.
     """
 
     def __init__(
         self,
         engine: Engine,
-        most_resting: int,
+        most: int,
+        patience: float,
         is_current: Callable[[dict[Any, Any]], bool],
         understood: Understood,
         snapshot: Callable[[], Any],
     ) -> None:
         self._engine = engine
-        self._most_resting = most_resting
+        self._free = threading.Semaphore(most)
+        self._patience = patience
         self._is_current = is_current
         self._understood = understood
         self.connect = snapshot
-        self._resting: deque[PoolProxiedConnection] = deque()  # to give one back to the pool takes longer than a read
+        self._resting: deque[PoolProxiedConnection] = deque()
         self._compiled = lru_cache(1000)(self._compile)
 
     def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
@@ -69,22 +73,22 @@ class Reads:
         given = {**constants, **values}
         parameters = given if names is None else [given[name] for name in names]
         with self._understood():
+            if not self._free.acquire(timeout=self._patience):
+                raise PoolTimeout
             try:
-                return self._fetch(statement, parameters, self._take)
+                return self._fetch(statement, parameters, self._take())
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            return self._fetch(statement, parameters, self._engine.raw_connection)
+                return self._fetch(statement, parameters, None)
+            finally:
+                self._free.release()
 
     def close(self) -> None:
         """Close the connections."""
-        self._close_resting()
-        self._engine.dispose()
-
-    def _close_resting(self) -> None:
         with suppress(IndexError):
             while True:
-                self._resting.pop().invalidate()
+                self._resting.pop().close()
 
     def _compile(self, query: Select[Any]) -> tuple[str, list[str] | None, Mapping[str, Any]]:
         """The statement in the words of the database; the names of its parameters by position, if they have one; and
@@ -92,10 +96,11 @@ class Reads:
         compiled: Any = query.compile(dialect=self._engine.dialect)
         return str(compiled), compiled.positiontup, compiled.params
 
-    def _fetch(self, statement: str, parameters: Any, take: Callable[[], PoolProxiedConnection]) -> Sequence[Any]:
-        connection, driver = None, self._engine.dialect.loaded_dbapi
+    def _fetch(self, statement: str, parameters: Any, connection: PoolProxiedConnection | None) -> Sequence[Any]:
+        """Run the statement on this connection, or on a new one, and let it rest afterwards."""
+        driver = self._engine.dialect.loaded_dbapi
         try:
-            connection = take()
+            connection = connection or self._engine.raw_connection()
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
             found = cursor.fetchall()
@@ -105,22 +110,19 @@ class Reads:
             if connection:
                 connection.invalidate(error)
             if is_dead:
-                self._close_resting()  # they are dead too
-                self._engine.dispose()
+                self.close()  # those that rest are dead too
             raise DBAPIError.instance(
                 statement, parameters, error, driver.Error, connection_invalidated=is_dead, dialect=self._engine.dialect
             ) from error
-        if len(self._resting) < self._most_resting:
-            self._resting.append(connection)
-        else:
-            connection.close()
+        self._resting.append(connection)
         return found
 
-    def _take(self) -> PoolProxiedConnection:
+    def _take(self) -> PoolProxiedConnection | None:
+        """A connection that rests and can be used; None if there is none."""
         with suppress(IndexError):
             while True:
                 connection = self._resting.pop()
                 if self._is_current(connection.info):
                     return connection
-                connection.invalidate()
-        return self._engine.raw_connection()
+                connection.close()
+        return None

@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
     NotSupportedError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from devicesvc.dao import durable_file
 from devicesvc.dao.base import ChangeSet, Size, Store, T, Transaction
@@ -94,13 +94,14 @@ class SqlStore(Store):
         self._group_commit = GroupCommit(self._commit, PATIENCE)
         make = _ENGINES[url.sql.get_backend_name()]
         try:
-            self._engine = make(url, pool_size=WRITERS, pool_pre_ping=True)
-            self._snapshots = make(url, pool_size=SNAPSHOTS, pool_pre_ping=True)
-            single = make(url, autocommit=True, pool_size=READERS, pool_reset_on_return=None)
+            pool: dict[str, Any] = {"pool_pre_ping": True, "max_overflow": 0, "pool_timeout": PATIENCE}
+            self._engine = make(url, pool_size=WRITERS, **pool)
+            self._snapshots = make(url, pool_size=SNAPSHOTS, **pool)
+            single = make(url, autocommit=True, poolclass=NullPool, pool_reset_on_return=None)
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
         nothing_read = partial(self._understood, "Nothing was read.")
-        self._reads = Reads(single, READERS // 2, self._is_current, nothing_read, self._reading)
+        self._reads = Reads(single, READERS, PATIENCE, self._is_current, nothing_read, self._reading)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -264,7 +265,7 @@ def _sqlite(url: StoreUrl, autocommit: bool = False, **pool: Any) -> Engine:
         name = f"file:{quote(str(path))}?mode=rw"
         return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
 
-    engine = create_engine(url.sql, creator=connect, max_overflow=0, pool_timeout=PATIENCE, **pool)
+    engine = create_engine(url.sql, creator=connect, **pool)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -308,8 +309,6 @@ def _postgresql(url: StoreUrl, autocommit: bool = False, **pool: Any) -> Engine:
     return create_engine(
         url.sql,
         isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
-        max_overflow=0,
-        pool_timeout=PATIENCE,
         **pool,
         connect_args={
             **{name: value for name, value in settings.items() if name not in given},
