@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from devicesvc.errors import StoreUnavailable
@@ -44,8 +44,11 @@ class GroupCommit:
                 thread.start()  # may fail: then the next change tries again
                 self._thread = thread
             self._queue.put(waiting)
-        if not wait([waiting.outcome], self._patience).done and waiting.outcome.cancel():
-            raise StoreUnavailable("The store is busy: other changes take long. Nothing was changed.")
+        try:
+            return waiting.outcome.result(self._patience)
+        except TimeoutError:  # of the wait, or of the change
+            if waiting.outcome.cancel():
+                raise StoreUnavailable("The store is busy: other changes take long. Nothing was changed.") from None
         return waiting.outcome.result()
 
     def close(self) -> None:
