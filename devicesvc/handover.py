@@ -5,6 +5,7 @@ server refuses, because it is malformed or slow, is handed on too, so that the A
 """
 
 REFUSAL = "devicesvc.refusal"  # in the environ: (status, detail), if the server refuses the request
+READING = ("GET", "HEAD", "OPTIONS")  # the methods of calls that change nothing
 MAX_BODY = 8 * 1024 * 1024  # bytes
 MAX_CSV = 64 * 1024 * 1024  # bytes of a body of the type text/csv
 

@@ -6,9 +6,8 @@ from flask import current_app, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from devicesvc.handover import READING
 from devicesvc.tokens import Tokens
-
-_READING = ("GET", "HEAD", "OPTIONS")
 
 
 def check() -> None:
@@ -25,7 +24,7 @@ def check() -> None:
     token = tokens.find(given.token)
     if token is None:
         raise _unauthorized("This token is unknown to the service: ask the person who runs it for one.")
-    if token.scope == "read" and request.method not in _READING:
+    if token.scope == "read" and request.method not in READING:
         raise Forbidden(f"The token {token.name!r} may only read.")
 
 

@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from devicesvc.errors import RegistryError, shown
+from devicesvc.handover import READING
 
 # An address, or a name without a dot, such as localhost or that of a container.
 _LOCAL = re.compile(r"\[[0-9a-f:.]+\]|[0-9.]+|[a-z0-9_-]+")
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _PORT = re.compile(r":[0-9]*$")
 _ORIGIN = re.compile(r"https?://")
-_READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Hosts:
@@ -46,7 +46,7 @@ class Hosts:
                 f" name, not to {shown(host)}. If that name is yours, start the service with it in DEVICESVC_HOSTS."
             )
         origin = environ.get("HTTP_ORIGIN")
-        if origin is None or environ["REQUEST_METHOD"] in _READING or self._is_own(origin, host):
+        if origin is None or environ["REQUEST_METHOD"] in READING or self._is_own(origin, host):
             return None
         return (
             f"Without tokens, this service takes no change from a page of another site, {shown(origin)}. If that site"

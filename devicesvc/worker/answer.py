@@ -7,7 +7,7 @@ from email.utils import formatdate
 from time import time
 from typing import Any
 
-from devicesvc.handover import REFUSAL
+from devicesvc.handover import READING, REFUSAL
 from devicesvc.worker.request import Refusal, Request
 
 HIGH = 64 * 1024  # bytes of an answer that wait to be sent: then the app rests
@@ -50,7 +50,7 @@ class Answer:
     @property
     def is_quick(self) -> bool:
         """Whether it may be made where it is: the call changes nothing, so it does not wait for a disk."""
-        return self.is_new and (self._request.method in ("GET", "HEAD", "OPTIONS") or REFUSAL in self._request.environ)
+        return self.is_new and (self._request.method in READING or REFUSAL in self._request.environ)
 
     def produce(self) -> None:
         """Let the app go on until the answer is complete or HIGH bytes of it wait; at first, only to a first piece."""

@@ -121,31 +121,33 @@ class TestLog:
         (line,) = [line for line in service.lines if f'"{method} {path} ' in line]
         assert f'HTTP/1.1" 200 {len(answer.content)} ' in line
 
-    def test_a_name_of_a_host_that_cannot_be_one_is_refused_in_one_sentence(self, clean_env, tmp_path):
-        ended = subprocess.run(
-            [BIN / "devicesvc", "serve"],
-            env=clean_env | {"DEVICESVC_HOSTS": "https://devices.example"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 4
-        assert (ended.stdout + ended.stderr).splitlines()[-1] == (
+    @pytest.fixture
+    def ended(self, clean_env, tmp_path):
+        """Gives `devicesvc serve`, ended, with these settings. It must have made nothing."""
+
+        def ended(**settings):
+            ended = subprocess.run(
+                [BIN / "devicesvc", "serve"],
+                env=clean_env | settings,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert not list(tmp_path.iterdir())
+            return ended
+
+        return ended
+
+    def test_a_name_of_a_host_that_cannot_be_one_is_refused_in_one_sentence(self, ended):
+        refused = ended(DEVICESVC_HOSTS="https://devices.example")
+        assert refused.returncode == 4
+        assert (refused.stdout + refused.stderr).splitlines()[-1] == (
             "Error: DEVICESVC_HOSTS must be names without port, separated by commas:"
             " 'https://devices.example' is not a name."
         )
-        assert not list(tmp_path.iterdir())
 
-    def test_another_format_is_refused_in_one_sentence(self, clean_env, tmp_path):
-        ended = subprocess.run(
-            [BIN / "devicesvc", "serve"],
-            env=clean_env | {"DEVICESVC_LOG_FORMAT": "xml"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (ended.returncode, ended.stdout) == (1, "")
-        assert ended.stderr == "Error: DEVICESVC_LOG_FORMAT is 'xml': it must be text or json.\n"
-        assert not list(tmp_path.iterdir())
+    def test_another_format_is_refused_in_one_sentence(self, ended):
+        refused = ended(DEVICESVC_LOG_FORMAT="xml")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "Error: DEVICESVC_LOG_FORMAT is 'xml': it must be text or json.\n"

@@ -1,7 +1,7 @@
 """The tables of a SQL store, to read and, in a transaction, to change."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple
 
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, Entity, nic_rows, stored_device, stored_devices, stored_group
 from devicesvc.dao.base import (
@@ -182,42 +183,34 @@ def _text(parameter: str) -> BindParameter[str]:
     return bindparam(parameter, type_=schema.TEXT)
 
 
-class _Lists(FunctionElement[str]):
-    """The JSON text of a list that has a list of these columns for each row, in any order."""
+def _function(returns: TypeEngine[Any], **words: str) -> Callable[..., ColumnElement[Any]]:
+    """A function of SQL that each kind of database calls otherwise. returns: its type. words: what it is called, by
+    kind; {} stands for the arguments."""
 
-    type = Text()
-    inherit_cache = True
+    class Function(FunctionElement[Any]):
+        type = returns
+        inherit_cache = True
 
+    for kind, pattern in words.items():
 
-@compiles(_Lists, "sqlite")
-def _sqlite_lists(element: _Lists, compiler: Any, **options: Any) -> str:
-    return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+        def write(element: Function, compiler: Any, pattern: str = pattern, **options: Any) -> str:
+            return pattern.format(compiler.process(element.clauses, **options))
 
-
-@compiles(_Lists, "postgresql")
-def _postgresql_lists(element: _Lists, compiler: Any, **options: Any) -> str:
-    return f"CAST(json_agg(json_build_array({compiler.process(element.clauses, **options)})) AS text)"
-
-
-class _Place(FunctionElement[int]):
-    """Where a text has another one, counted from 1; 0 if nowhere. LIKE of SQLite takes some characters for others."""
-
-    type = Integer()
-    inherit_cache = True
+        compiles(Function, kind)(write)
+    return Function
 
 
-@compiles(_Place, "sqlite")
-def _sqlite_place(element: _Place, compiler: Any, **options: Any) -> str:
-    return f"instr({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Place, "postgresql")
-def _postgresql_place(element: _Place, compiler: Any, **options: Any) -> str:
-    return f"strpos({compiler.process(element.clauses, **options)})"
-
+# The JSON text of a list that has a list of these columns for each row, in any order.
+_lists = _function(
+    Text(),
+    sqlite="json_group_array(json_array({}))",
+    postgresql="CAST(json_agg(json_build_array({})) AS text)",
+)
+# Where a text has another one, counted from 1; 0 if nowhere. LIKE of SQLite takes some characters for others.
+_place = _function(Integer(), sqlite="instr({})", postgresql="strpos({})")
 
 _NICS = (
-    select(_Lists(*(schema.nics.c[name] for name in ("position", "type", "mac", "ipv4"))))
+    select(_lists(*(schema.nics.c[name] for name in ("position", "type", "mac", "ipv4"))))
     .where(schema.nics.c.device_id == schema.devices.c.id)
     .scalar_subquery()
     .label("nics")
@@ -248,7 +241,7 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
         columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
         value = _text(parameter)
         if parameter == "model":
-            return _Place(columns.hardware_model_folded, value) > 0
+            return _place(columns.hardware_model_folded, value) > 0
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
         if parameter in ("mac", "ipv4"):
             return columns.id.in_(select(nics.device_id).where(nics[parameter] == value))
