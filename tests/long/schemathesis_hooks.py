@@ -35,11 +35,12 @@ schemathesis.openapi.format("csv", files)
 @schemathesis.hook
 def before_call(context, case, kwargs):  # noqa: ARG001 - schemathesis looks at the names
     """A list is sorted as its cursor says, and not otherwise; an empty list of ids, which an answer may hold, cannot be
-    sent in a query; an id in the body is the one in the path."""
+    sent in a query or be an id in a path; an id in the body is the one in the path."""
     if case.query and case.query.get("ids") == []:
         case.query["ids"] = ["none"]
     if case.query and case.query.get("cursor") in made and "sort" in case.query:
         case.query.pop("sort")
     path, body = case.path_parameters or {}, case.body
+    path.update({name: "none" for name, value in path.items() if value in ([], "[]")})
     if "id" in path and isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"] != path["id"]:
         body["id"] = path["id"]
