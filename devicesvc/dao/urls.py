@@ -53,7 +53,7 @@ KINDS = (
     StoreKind(
         name="sqlite",
         scheme="sqlite",
-        opened_by="devicesvc.dao.sql.store:SqlStore",
+        opened_by="devicesvc.dao.sql.sqlite:SqliteStore",
         checked_by="devicesvc.dao.sql.store:check",
         read_by="devicesvc.transfer.sql_source:SqliteSource",
         written_by="devicesvc.transfer.sql_target:SqliteTarget",
@@ -63,7 +63,7 @@ KINDS = (
     StoreKind(
         name="postgresql",
         scheme="postgresql+psycopg",
-        opened_by="devicesvc.dao.sql.store:SqlStore",
+        opened_by="devicesvc.dao.sql.postgresql:PostgresqlStore",
         checked_by="devicesvc.dao.sql.store:check",
         read_by="devicesvc.transfer.sql_source:PostgresSource",
         written_by="devicesvc.transfer.sql_target:PostgresTarget",

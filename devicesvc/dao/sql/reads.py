@@ -1,46 +1,61 @@
 """How a SQL store reads: one statement for each call, which is a snapshot by itself, or a transaction for several."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 Understood = Callable[[], AbstractContextManager[None]]  # raises StoreUnavailable for what a database refuses
 
 
-class Source(Protocol):
-    """Where a table is read from."""
+class Source(ABC):
+    """Where a table is read from, and what a change locks, so that others wait which would change what it has read.
+    Here nothing is locked: for one statement, and for a change that is alone until it ends."""
 
+    @abstractmethod
     def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         """All rows of a query. values: of its parameters. The same object comes again for the same query."""
 
+    @abstractmethod
     def connect(self) -> AbstractContextManager[Connection]:
         """A connection for several queries, which see one snapshot."""
 
+    def hold(self, _table: Table, ids: Iterable[str]) -> Collection[str]:
+        """Lock the items with these ids. Return those that may exist: all others do not."""
+        return list(ids)
 
-class InTransaction:
+    def hold_found(self, _table: Table, _query: Select[Any]) -> None:  # noqa: B027
+        """Lock the items whose ids the query finds."""
+
+    def hold_all(self) -> None:  # noqa: B027
+        """Lock everything, because what is read has no id, such as a list by a condition."""
+
+    def made(self, _table: Table, _ids: Iterable[str]) -> None:  # noqa: B027
+        """The change adds the items with these ids."""
+
+
+class InTransaction(Source):
     """Reads in the transaction of a change."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
-        """As Source says."""
         return self._connection.execute(query, values).all()
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """As Source says."""
         yield self._connection
 
 
-class Reads:
+class Reads(Source):
     """Reads what is durable now. Statements go past SQLAlchemy, which takes several times as long as the database.
 
     engine: its connections commit each statement by themselves; it has no pool, whose part is done here in a fraction
@@ -56,19 +71,18 @@ class Reads:
         patience: float,
         is_current: Callable[[dict[Any, Any]], bool],
         understood: Understood,
-        snapshot: Callable[[], Any],
+        snapshot: Callable[[], AbstractContextManager[Connection]],
     ) -> None:
         self._engine = engine
         self._free = threading.Semaphore(most)
         self._patience = patience
         self._is_current = is_current
         self._understood = understood
-        self.connect = snapshot
+        self._snapshot = snapshot
         self._resting: deque[PoolProxiedConnection] = deque()
         self._compiled = lru_cache(1000)(self._compile)
 
     def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
-        """As Source says."""
         statement, names, constants = self._compiled(query)
         given = {**constants, **values}
         parameters = given if names is None else [given[name] for name in names]
@@ -83,6 +97,9 @@ class Reads:
                 return self._fetch(statement, parameters, None)
             finally:
                 self._free.release()
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        return self._snapshot()
 
     def close(self) -> None:
         """Close the connections."""

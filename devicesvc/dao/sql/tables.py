@@ -95,10 +95,12 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         self._source = source
 
     def find(self, id: str) -> Item | None:
-        rows = self._source.rows(self._one, {"id": id}) if _storable(id) else None
+        may_exist = _storable(id) and self._source.hold(self._table, [id])
+        rows = self._source.rows(self._one, {"id": id}) if may_exist else None
         return self._item(rows[0]) if rows else None
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
+        self._source.hold_all()
         values: dict[str, Any] = dict(self._wanted(where))
         if not all(map(_storable, values.values())):  # no database can hold it: nothing fits
             return Page([], 0 if request.count else None, None)
@@ -141,14 +143,14 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
         found: list[Item] = []
         with self._source.connect() as connection:
-            for chunk in _chunks(filter(_storable, ids)):
+            for chunk in _chunks(self._source.hold(self._table, filter(_storable, ids))):
                 found += self._items(connection.execute(self._all.where(self._table.c.id.in_(chunk))).all())
         return {item.id: item for item in found}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         wanted, found = list(dict.fromkeys(ids)), set[str]()
         with self._source.connect() as connection:
-            for chunk in _chunks(filter(_storable, wanted)):
+            for chunk in _chunks(self._source.hold(self._table, filter(_storable, wanted))):
                 found.update(connection.scalars(select(self._table.c.id).where(self._table.c.id.in_(chunk))))
         return [id for id in wanted if id not in found]
 
@@ -292,6 +294,7 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
         self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
+        self._source.made(self._table, [item.id for item in items])
         with self._source.connect() as connection:
             connection.execute(insert(self._table), self._rows(items))
 
@@ -303,7 +306,12 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
     def _delete(self, ids: Sequence[str]) -> None:
         with self._source.connect() as connection:  # the foreign keys take the memberships along
             for chunk in _chunks(ids):
+                self._source.hold_found(*self._members(chunk))
                 connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
+
+    @abstractmethod
+    def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
+        """The other side of the memberships that go along with these items: its table, and a query for the ids."""
 
     def _rows(self, items: Sequence[Item]) -> list[dict[str, str]]:
         return [self._entity.to_row(item)._asdict() for item in items]
@@ -322,6 +330,10 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
                 connection.execute(delete(schema.nics).where(schema.nics.c.device_id.in_(chunk)))
         self._insert_nics(rewritten)
 
+    def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
+        columns = schema.memberships.c
+        return schema.groups, select(columns.group_id).where(columns.device_id.in_(ids))
+
     def _insert_nics(self, devices: Iterable[Device]) -> None:
         if rows := [row._asdict() for device in devices for row in nic_rows(device)]:
             with self._source.connect() as connection:
@@ -329,7 +341,9 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
 
 
 class SqlGroupWriter(SqlGroups, SqlWriter[Group, GroupFilter]):
-    pass
+    def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
+        columns = schema.memberships.c
+        return schema.devices, select(columns.device_id).where(columns.group_id.in_(ids))
 
 
 class SqlMemberships(MembershipReader):
@@ -343,15 +357,23 @@ class SqlMemberships(MembershipReader):
         values = {name: id for name, id in wanted.items() if id is not None}
         if not all(map(_storable, values.values())):
             return []
+        if not values:
+            self._source.hold_all()
+        for owners, id in ((schema.devices, device_id), (schema.groups, group_id)):
+            if id is not None:
+                self._source.hold(owners, [id])
         return [
             Membership.trusted(device_id=row[0], group_id=row[1]) for row in self._source.rows(_of(*values), values)
         ]
 
     def existing(self, memberships: Iterable[Membership]) -> set[Membership]:
+        pairs = list(map(_pair, memberships))
+        self._source.hold(schema.devices, (device_id for device_id, _ in pairs))
+        self._source.hold(schema.groups, (group_id for _, group_id in pairs))
         with self._source.connect() as connection:
             return {
                 MEMBERSHIP.from_row(row)
-                for chunk in _chunks(map(_pair, memberships))
+                for chunk in _chunks(pairs)
                 for row in connection.execute(select(schema.memberships).where(_PAIR.in_(chunk)))
             }
 

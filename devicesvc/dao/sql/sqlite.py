@@ -1,0 +1,73 @@
+"""The registry in an SQLite file."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from devicesvc.dao import durable_file
+from devicesvc.dao.sql import store
+from devicesvc.dao.sql.serial import SerialStore
+from devicesvc.errors import StoreUnavailable
+
+PROBE_BYTES = 1 << 18  # that must be free beside the file: its journal and some pages of each table and index
+
+
+class SqliteStore(SerialStore):
+    """A registry in an SQLite file. Raises StoreUnavailable if there is no file: SQLite would make an empty one."""
+
+    _BYTES = text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)")
+    _READING = {"begin": "BEGIN"}
+
+    def _make_engine(self, autocommit: bool = False, **pool: Any) -> Engine:
+        path, patience = self._url.path, store.PATIENCE
+        if not path.is_file():
+            raise StoreUnavailable(f"There is no file {path}: devicesvc db upgrade {self._redacted} makes it.")
+
+        def connect() -> sqlite3.Connection:
+            """Open the file that there is: no mode but this leaves a missing one missing."""
+            name = f"file:{quote(str(path))}?mode=rw"
+            return sqlite3.connect(name, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
+
+        engine = create_engine(self._url.sql, creator=connect, **pool)
+
+        @event.listens_for(engine, "connect")
+        def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
+            for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            record.info["file"] = _identity(path)
+
+        @event.listens_for(engine, "checkout")
+        def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+            if not self._is_current(record.info):
+                raise DisconnectionError
+
+        if not autocommit:
+
+            @event.listens_for(engine, "begin")
+            def begin(connection: Connection) -> None:
+                connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+
+        return engine
+
+    def _is_current(self, info: dict[Any, Any]) -> bool:
+        """Whether a connection is to the file that has the name now, and not to one that was moved away or deleted."""
+        return bool(info["file"] == _identity(self._url.path))
+
+    def _prove(self, tx: Any) -> None:
+        """As SqlStore: the count of changes is written and synced."""
+        tx.is_proof = True
+        durable_file.prove_space(self._url.path.resolve(), PROBE_BYTES)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
