@@ -59,6 +59,10 @@ DEFECTS = (DataError, IntegrityError, NotSupportedError)  # of this program: a s
 log = logging.getLogger(__name__)
 
 
+class TryAgain(StoreUnavailable):
+    """Nothing was changed, and the next try may be better."""
+
+
 class SqlTransaction:
     """What a change gets: the tables, in one transaction."""
 
@@ -164,6 +168,10 @@ class SqlStore(Store):
             with engine.connect() as connection, connection.begin():
                 yield connection
 
+    def _is_race(self, _error: DBAPIError) -> bool:
+        """Whether another change was in the way of this one, which the database has taken back."""
+        return False
+
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
         """A transaction to write in: it is committed unless it has ended."""
@@ -186,11 +194,13 @@ class SqlStore(Store):
             raise StoreUnavailable(f"{self._redacted} is busy: no connection is free. {consequence}") from error
         except InvalidRequestError as error:  # the file was replaced again and again while a connection was taken
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}. {consequence}") from error
-        except DEFECTS:
-            raise
         except DBAPIError as error:
+            is_race = self._is_race(error)
+            if isinstance(error, DEFECTS) and not is_race:
+                raise
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
-            raise StoreUnavailable(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
+            kind = TryAgain if is_race else StoreUnavailable
+            raise kind(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
 
 
 def check(url: StoreUrl) -> list[str]:
