@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +27,12 @@ class Writer:
     of its own to each odd number, and the same one to all even numbers."""
 
     number: int
+    run: str  # differs from what others have written to the same cluster
     outcomes: dict[int, str] = field(default_factory=dict)
     last: list[int] = field(default_factory=lambda: [-1, -1])  # acknowledged changes: even, odd
 
     def id(self, n: int) -> str:
-        return f"{self.number + 1}{n if n % 2 else 0:09}"
+        return f"{self.run}-{self.number}-{n if n % 2 else 0}"
 
     def name(self, n: int) -> str:
         return f"writer {self.number}, change {n}"
@@ -45,7 +47,8 @@ class Load:
 
     def __init__(self, urls: list[str]) -> None:
         self._urls = urls
-        self.writers = [Writer(number) for number in range(WRITERS)]
+        run = uuid.uuid4().hex[:8]
+        self.writers = [Writer(number, run) for number in range(WRITERS)]
         self.reads: list[list[float]] = [[] for _ in urls]  # times of good answers, for each service
         self.writes: list[list[float]] = [[] for _ in urls]
         self.refusals = Counter[int]()  # by status
