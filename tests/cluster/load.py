@@ -4,20 +4,23 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import requests
 
+from tests.cluster.nodes import until
 from tests.hard_data import ADD
 
 WRITERS = 8
 READERS = 4
 PAUSE = 0.01  # seconds between two calls of one client
 PATIENCE = 30  # seconds that a client waits for an answer
+HEALED = 60  # seconds after which nobody waits for the services to heal
 ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
 
 
@@ -57,17 +60,20 @@ class Load:
         self.dirty: list[str] = []  # reads that show what was refused
         self.begin = self.end = time.monotonic()
         self._done = threading.Event()
+        self._clients: list[Future[None]] = []
 
-    def run(self) -> Iterator[Callable[[], None]]:
-        """The work of each client."""
-        for writer in self.writers:
-            yield lambda writer=writer: self._write(writer, writer.number % len(self._urls))  # type: ignore[misc]
-        for number in range(READERS):
-            yield lambda number=number: self._read(number)  # type: ignore[misc]
+    def start(self, pool: Executor) -> None:
+        """Have the clients work until they are stopped."""
+        self._clients += [pool.submit(self._write, each, each.number % len(self._urls)) for each in self.writers]
+        self._clients += [pool.submit(self._read, number) for number in range(READERS)]
 
     def stop(self) -> None:
-        self._done.set()
-        self.end = time.monotonic()
+        """Have the clients end, and wait for them. Stopping twice is no error."""
+        if not self._done.is_set():
+            self._done.set()
+            self.end = time.monotonic()
+        for client in self._clients:
+            client.result()
 
     def fault(self) -> float:
         """Gaps are counted from now on."""
@@ -75,9 +81,14 @@ class Load:
         return self.begin
 
     def is_back(self, since: float) -> bool:
-        """Whether both services have answered reads and writes again and again in the last second, all after `since`."""
+        """Whether both services have answered reads and writes again and again in the last second, after `since`."""
         after = max(since, time.monotonic() - 1)
         return all(len(times) > 10 and times[-10] > after for times in [*self.reads, *self.writes])
+
+    def wait_until_back(self, since: float) -> None:
+        """Wait until it is, but not for ever: what the clients saw says the rest."""
+        with suppress(AssertionError):
+            until(lambda: self.is_back(since), "both services read and write", HEALED)
 
     def _write(self, writer: Writer, service: int) -> None:
         session = requests.Session()
@@ -112,7 +123,8 @@ class Load:
 
     def _count(self, answer: requests.Response) -> None:
         self.refusals[answer.status_code] += 1
-        self.details[answer.json()["detail"].partition(" cannot be used: ")[2]] += 1
+        detail = answer.json()["detail"]
+        self.details[detail.partition(" cannot be used: ")[2] or detail] += 1
 
     def _read(self, number: int) -> None:
         """Read the device of each writer's last acknowledged change, of the even ones and of the odd ones."""
@@ -171,7 +183,7 @@ class Load:
     def _gap(self, times: list[float]) -> float:
         """The longest time without a good answer."""
         all_times = [self.begin, *(each for each in times if each > self.begin), self.end]
-        return max(after - before for before, after in zip(all_times, all_times[1:], strict=False))
+        return max(after - before for before, after in pairwise(all_times))
 
     def _all_devices(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -197,7 +209,10 @@ class Report:
     without_writes: float
     details: Counter[str]
 
-    HEADS = "| fault | no read, s | no write, s | acknowledged | 503 | unknown | lost | refused, yet there | stale |"
+    HEAD = (
+        "| fault | no read, s | no write, s | acknowledged | 503 | unknown | lost | refused, yet there | stale |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    )
 
     def row(self, fault: str) -> str:
         bad = f"{len(self.lost)} | {len(self.resurrected)} | {len(self.stale)}"
@@ -207,13 +222,13 @@ class Report:
 
 @contextmanager
 def running_load(urls: list[str]) -> Iterator[Load]:
-    """Clients that work until the end of the block."""
+    """Clients that work already, and until the end of the block."""
     load = Load(urls)
     with ThreadPoolExecutor(WRITERS + READERS) as pool:
-        clients = [pool.submit(work) for work in load.run()]
+        load.start(pool)
         try:
+            until(lambda: all(len(writer.outcomes) > 10 for writer in load.writers), "each client writes")
+            until(lambda: load.is_back(load.begin), "both services read and write")
             yield load
         finally:
             load.stop()
-    for client in clients:
-        client.result()

@@ -79,9 +79,7 @@ class Account:
 
     def run(self, *command: str | Path) -> str:
         """What a command prints; it must succeed."""
-        ended = subprocess.run(
-            self.command(*command), capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        ended = subprocess.run(self.command(*command), capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
         return ended.stdout
 

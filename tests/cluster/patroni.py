@@ -15,6 +15,7 @@ from tests.conftest import BIN
 NODES = 3
 # The shortest times that Patroni takes. A leader that is silent for TTL seconds is replaced.
 TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 3
+SENDER_TIMEOUT = 5  # seconds after which a frozen standby is given up, and changes go on without it
 PASSWORD = "cluster"
 
 CLUSTER_SETTINGS = {
@@ -28,8 +29,8 @@ CLUSTER_SETTINGS = {
         "use_pg_rewind": True,
         "parameters": {
             "synchronous_commit": "remote_apply",
-            "wal_sender_timeout": "5s",  # after which a frozen standby is given up, and changes go on without it
-            "wal_receiver_timeout": "5s",
+            "wal_sender_timeout": f"{SENDER_TIMEOUT}s",
+            "wal_receiver_timeout": f"{SENDER_TIMEOUT}s",
             "max_connections": 200,
         },
     },
@@ -86,7 +87,10 @@ class PatroniNode(Node):
                     "superuser": superuser,
                     "replication": {"username": "replicator", "password": PASSWORD},
                 },
-                "pg_hba": ["host all all 127.0.0.1/32 scram-sha-256", "host replication all 127.0.0.1/32 scram-sha-256"],
+                "pg_hba": [
+                    "host all all 127.0.0.1/32 scram-sha-256",
+                    "host replication all 127.0.0.1/32 scram-sha-256",
+                ],
                 "parameters": {"unix_socket_directories": str(self.folder)},
             },
         }
