@@ -13,8 +13,10 @@ from tests.cluster.nodes import Account, Node, ports, program, until
 from tests.conftest import BIN
 
 NODES = 3
-# The shortest times that Patroni takes. A leader that is silent for TTL seconds is replaced.
-TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 3
+# A leader that is silent for TTL seconds is replaced: 20 is the shortest time that Patroni takes. A leader that cannot
+# reach etcd for RETRY_TIMEOUT seconds steps down, also while etcd itself chooses a leader: so it is as long as may be,
+# LOOP_WAIT + 2 * RETRY_TIMEOUT <= TTL.
+TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 2, 9
 SENDER_TIMEOUT = 5  # seconds after which a frozen standby is given up, and changes go on without it
 PASSWORD = "cluster"
 
