@@ -20,6 +20,10 @@ def cluster():
         yield cluster
 
 
+def standby_of(leader, cluster):
+    return next(node for node in cluster.nodes if node is not leader)
+
+
 def test_a_leader_that_is_killed_costs_no_change(cluster, load, judge):
     leader = cluster.leader()
     since = load.fault()
@@ -54,7 +58,7 @@ def test_a_leader_that_freezes_and_comes_back_costs_no_change(cluster, load, jud
 
 def test_a_standby_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
     leader = cluster.leader()
-    standby = next(node for node in cluster.nodes if node is not leader)
+    standby = standby_of(leader, cluster)
     since = load.fault()
     standby.freeze()
     load.wait_until_back(since)
@@ -62,3 +66,20 @@ def test_a_standby_that_freezes_and_comes_back_costs_no_change(cluster, load, ju
     cluster.wait_until_whole()
     load.stop()
     judge("standby frozen", load, writes_back=SENDER_TIMEOUT + 5, reads_back=READS_BACK)
+
+
+def test_no_reader_is_shown_what_a_standby_has_that_was_left_behind(cluster, load, judge):
+    """It is not synchronous when it comes back, and can catch up only when there is a leader."""
+    leader = cluster.leader()
+    behind = standby_of(leader, cluster)
+    since = load.fault()
+    behind.freeze()
+    load.wait_until_back(since)
+    leader.freeze()
+    behind.thaw()
+    load.wait_until_back(time.monotonic())
+    leader.thaw()
+    cluster.wait_until_whole()
+    load.wait_until_back(time.monotonic())
+    load.stop()
+    judge("leader frozen, a standby behind", load, writes_back=WRITES_BACK, reads_back=WRITES_BACK)
