@@ -366,6 +366,7 @@ class Store(ABC):
         done = ChangeSet()
 
         def recorded(tx: Transaction) -> T:
+            done.clear()  # the change may run again, if another one was in its way
             result = change(tx)
             done.update(tx.change_set)
             return result

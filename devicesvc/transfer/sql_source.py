@@ -5,7 +5,7 @@ import io
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
 from operator import itemgetter
@@ -16,8 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, device_of_rows
 from devicesvc.csv_codec.formats import DEVICE_CSV
+from devicesvc.dao.sql.row_locks import COUNTED, NOBODY_CHANGES
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
+from devicesvc.transfer.csv_source import PATIENCE
 from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
@@ -31,6 +33,8 @@ _in_file_order = itemgetter(*[(*DEVICE.names, *NIC_COLUMNS).index(column) for co
 class SqlSource(Source):
     """A database, read in one transaction."""
 
+    _COUNTED = "SELECT changes FROM registry"  # the count of changes
+
     def __init__(self, url: StoreUrl) -> None:
         super().__init__()
         self.label = url.redacted
@@ -40,7 +44,7 @@ class SqlSource(Source):
             opening.callback(self._open.close)
             self._connection: Any = self._connect()
             self.taken = datetime.now()
-            self._changes = self._one("SELECT changes FROM registry")
+            self._changes = self._one(self._COUNTED)
             self.total = sum(self._one(f"SELECT count(*) FROM {each.table}") for each in (DEVICE, GROUP, MEMBERSHIP))
             opening.pop_all()  # it stays open, because nothing has failed
 
@@ -68,11 +72,15 @@ class SqlSource(Source):
             # Through chain, not from the cursor: this generator would close the cursor, perhaps after its connection.
             yield from map(entity.named, chain(rows))
 
+    def _errors(self) -> AbstractContextManager[None]:
+        return self._refused(self._connection.Error)
+
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _refused(self, kind: type[Exception]) -> Iterator[None]:
+        """Say what a database refuses, by errors of this kind, in the words of the mover."""
         try:
             yield
-        except self._connection.Error as error:
+        except kind as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise StoreUnavailable(f"{self.label} cannot be read: {reason}. Nothing was changed.") from error
 
@@ -191,7 +199,7 @@ class SqliteSource(SqlSource):
 
     def _changes_now(self) -> int:
         with closing(_read_only(self._url.path)) as now:
-            return int(now.execute("SELECT changes FROM registry").fetchone()[0])
+            return int(now.execute(self._COUNTED).fetchone()[0])
 
     def paths(self) -> list[Path]:
         return [self._url.path.resolve()]
@@ -208,8 +216,15 @@ def _text(raw: bytes) -> str:
 class PostgresSource(SqlSource):
     """A PostgreSQL database, in a transaction that reads one snapshot."""
 
+    _COUNTED = COUNTED
+
     def _connect(self) -> Any:
-        return self._open.enter_context(connected(self._url, read_only=True))
+        connection = self._open.enter_context(connected(self._url, read_only=True))
+        with connected(self._url, read_only=False) as other, self._refused(other.Error):
+            other.execute(f"SET lock_timeout = '{PATIENCE:g}s'")
+            other.execute(NOBODY_CHANGES)
+            connection.execute(COUNTED)  # the first statement takes the snapshot
+        return connection
 
     def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
         cursor: Any = self._open.enter_context(self._connection.cursor(name=name))
@@ -218,7 +233,7 @@ class PostgresSource(SqlSource):
 
     def _changes_now(self) -> int:
         with connected(self._url, read_only=True) as now:
-            return int(now.execute("SELECT changes FROM registry").fetchone()[0])
+            return int(now.execute(COUNTED).fetchone()[0])
 
     def paths(self) -> list[Path]:
         return []

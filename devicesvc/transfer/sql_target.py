@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from devicesvc.columns import ENTITIES
 from devicesvc.dao import durable_file, lock_file
+from devicesvc.dao.sql.row_locks import ALONE
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
@@ -168,7 +169,8 @@ class PostgresTarget(Target):
         self._connection = self._open.enter_context(connected(self._url, read_only=False))
         with self._errors():
             self._connection.execute(f"SET lock_timeout = '{PATIENCE:g}s'")
-            self._connection.execute("UPDATE registry SET changes = changes + 1")  # others wait
+            self._connection.execute(ALONE)  # others wait
+            self._connection.execute("UPDATE registry SET changes = changes + 1")
             for table in ("devices", "groups"):
                 if self._replace:
                     break

@@ -1,4 +1,7 @@
-"""Changes that wait at the same time are committed together, on every store, and each has its own outcome."""
+"""Where changes come one after another, those that wait at the same time are committed together, and each has its own
+outcome."""
+
+import pytest
 
 from devicesvc.dao.base import Observer
 from devicesvc.errors import Conflict
@@ -6,6 +9,8 @@ from devicesvc.sample import DEVICES
 from tests.hard_data import device
 
 FIRST = DEVICES[0]
+
+pytestmark = pytest.mark.parametrize("new_store_url", ["csv", "sqlite"], indirect=True)
 
 
 def add(device):

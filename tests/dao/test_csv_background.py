@@ -31,9 +31,7 @@ def test_who_comes_while_it_is_done_shares_the_run():
         waiting = [pool.submit(background.wait, 20, 20) for _ in range(4)]
         assert work.is_there.wait(10)
         work.may_begin.set()
-        run = background._run
-        assert run
-        until(lambda: len(run.done._waiters) == 4, "all wait for the same run")
+        until(lambda: background._run and len(background._run.done._waiters) == 4, "all wait for the same run")
         work.may_end.set()
         assert [each.result() for each in waiting] == [True] * 4
     assert work.runs == 1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine, TextClause, func, inspect, select, update
+from sqlalchemy import Connection, Engine, TextClause, func, inspect, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -24,7 +24,8 @@ from sqlalchemy.pool import NullPool
 
 from devicesvc.dao.base import ChangeSet, Size, Store
 from devicesvc.dao.sql import schema
-from devicesvc.dao.sql.reads import InTransaction, Reads, Source
+from devicesvc.dao.sql.reads import InTransaction, Reads
+from devicesvc.dao.sql.statements import Statements
 from devicesvc.dao.sql.tables import (
     SqlDevices,
     SqlDeviceWriter,
@@ -38,6 +39,8 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import MAX_NICS, Device
 
 PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
+CHANGE_SECONDS = 6  # that one statement of a change may take on a server; to wait for others is part of it
+READ_SECONDS = 15  # that one statement which reads may take on a server
 # Connections of a worker: PostgreSQL takes 100 of all, if it is not told otherwise.
 READERS = 23  # for reads of one statement
 SNAPSHOTS = 8  # for reads of several
@@ -52,17 +55,21 @@ PROBE = {
     "status": "s" * 32,
 }
 
-COUNT_A_CHANGE = update(schema.registry).values(changes=schema.registry.c.changes + 1)
+COUNT_A_CHANGE = "UPDATE registry SET changes = changes + 1"
 
 DEFECTS = (DataError, IntegrityError, NotSupportedError)  # of this program: a statement was wrong, all else is well
 
 log = logging.getLogger(__name__)
 
 
+class TryAgain(StoreUnavailable):
+    """Nothing was changed, and the next try may be better."""
+
+
 class SqlTransaction:
     """What a change gets: the tables, in one transaction."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: InTransaction) -> None:
         self.is_proof = False  # whether it is committed although it changes nothing
         self.change_set = ChangeSet()
         self.devices = SqlDeviceWriter(source, self.change_set)
@@ -78,6 +85,8 @@ class SqlStore(Store):
     """
 
     WRITERS: ClassVar[int]  # connections of a worker for changes
+    _IS_TRIED: ClassVar[bool] = True  # whether each is tried before a change, which may have to fail else
+    _BEGIN: ClassVar[str]  # how a change begins that is alone and is counted in the table `registry`
     _BYTES: ClassVar[TextClause]  # how many the database has
     _READING: ClassVar[Mapping[str, Any]]  # options of SQLAlchemy for a transaction that reads one snapshot
 
@@ -85,14 +94,16 @@ class SqlStore(Store):
         self._url = url
         self._redacted = url.redacted
         try:
-            pool: dict[str, Any] = {"pool_pre_ping": True, "max_overflow": 0, "pool_timeout": PATIENCE}
-            self._engine = self._make_engine(pool_size=self.WRITERS, **pool)
-            self._snapshots = self._make_engine(pool_size=SNAPSHOTS, **pool)
-            single = self._make_engine(autocommit=True, poolclass=NullPool, pool_reset_on_return=None)
+            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": PATIENCE, "pool_pre_ping": True}
+            self._snapshots = self._make_engine(READ_SECONDS, pool_size=SNAPSHOTS, **pool)
+            pool["pool_pre_ping"] = self._IS_TRIED
+            self._engine = self._make_engine(CHANGE_SECONDS, pool_size=self.WRITERS, **pool)
+            single = self._make_engine(READ_SECONDS, poolclass=NullPool, pool_reset_on_return=None)
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
         nothing_read = partial(self._understood, "Nothing was read.")
-        self._reads = Reads(single, READERS, PATIENCE, self._is_current, nothing_read, self._reading)
+        self._statements = Statements(single.dialect)
+        self._reads = Reads(single, READERS, PATIENCE, self._is_current, nothing_read, self._reading, self._statements)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -141,16 +152,16 @@ class SqlStore(Store):
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
-        with self._changing() as connection:
-            connection.execute(COUNT_A_CHANGE)  # others wait
+        with self._changing(self._BEGIN) as connection:
             if connection.execute(select(schema.registry.c.changes)).scalar_one() > 1:
                 return  # somebody else was first
-            SqlTransaction(InTransaction(connection)).devices.put_many(first)
+            SqlTransaction(InTransaction(connection, self._statements)).devices.put_many(first)
         log.info("Made %s with %d sample devices: %s", self._redacted, len(first), ", ".join(each.id for each in first))
 
     @abstractmethod
-    def _make_engine(self, autocommit: bool = False, **pool: Any) -> Engine:
-        """Connections to the database. autocommit: each statement commits by itself. pool: options of create_engine."""
+    def _make_engine(self, answer: float, **pool: Any) -> Engine:
+        """Connections to the database, on which a statement commits by itself unless a transaction was begun. answer:
+        seconds that a statement may take. pool: options of create_engine."""
 
     def _is_current(self, _info: dict[Any, Any]) -> bool:
         """Whether a connection, by its info, still leads to the right database."""
@@ -164,21 +175,28 @@ class SqlStore(Store):
             with engine.connect() as connection, connection.begin():
                 yield connection
 
+    def _may_pass(self, _error: DBAPIError) -> bool:
+        """Whether the next try may be better: another change was in the way, or the connection was lost."""
+        return False
+
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        """A transaction to write in: it is committed unless it has ended."""
+    def _changing(self, begin: str) -> Iterator[Connection]:
+        """A transaction to write in: it is committed unless it has ended. begin: its first statements."""
         with (
-            self._understood("Nothing was changed."),
+            self._understood("Nothing was changed.", TryAgain),
             self._engine.connect() as connection,
             connection.begin() as transaction,
         ):
+            self._statements.do(connection.connection, begin)
             yield connection
             if transaction.is_active:
                 with self._understood("The outcome is unknown."):
                     transaction.commit()
 
     @contextmanager
-    def _understood(self, consequence: str) -> Iterator[None]:
+    def _understood(
+        self, consequence: str, if_it_may_pass: type[StoreUnavailable] = StoreUnavailable
+    ) -> Iterator[None]:
         """Say what a database refuses to do in the words of the registry."""
         try:
             yield
@@ -186,11 +204,13 @@ class SqlStore(Store):
             raise StoreUnavailable(f"{self._redacted} is busy: no connection is free. {consequence}") from error
         except InvalidRequestError as error:  # the file was replaced again and again while a connection was taken
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}. {consequence}") from error
-        except DEFECTS:
-            raise
         except DBAPIError as error:
+            may_pass = self._may_pass(error)
+            if isinstance(error, DEFECTS) and not may_pass:
+                raise
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
-            raise StoreUnavailable(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
+            kind = if_it_may_pass if may_pass else StoreUnavailable
+            raise kind(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
 
 
 def check(url: StoreUrl) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Insert,
     Integer,
     Select,
     Table,
@@ -42,7 +43,7 @@ from devicesvc.dao.base import (
     Writer,
 )
 from devicesvc.dao.sql import schema
-from devicesvc.dao.sql.reads import Source
+from devicesvc.dao.sql.reads import InTransaction, Source
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 CHUNK = 500  # values in one statement: databases limit them
@@ -88,15 +89,13 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     _table: ClassVar[Table]
     _all: ClassVar[Select[Any]]  # the rows of all items
     _one: ClassVar[Select[Any]]  # the rows of the item with the parameter `id`
-    _change: ClassVar[Update]  # the item with the parameter `its_id`
     _fields: ClassVar[Mapping[str, ColumnElement[str]]]  # the column of each field that a list may be sorted by
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     def find(self, id: str) -> Item | None:
-        may_exist = _storable(id) and self._source.hold(self._table, [id])
-        rows = self._source.rows(self._one, {"id": id}) if may_exist else None
+        rows = self._source.rows_of_one(self._table, self._one, id) if _storable(id) else None
         return self._item(rows[0]) if rows else None
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
@@ -227,7 +226,6 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
     _table = schema.devices
     _all = select(schema.devices, _NICS)
     _one = _all.where(schema.devices.c.id == bindparam("id"))
-    _change = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
     _fields = _columns_by_field(DEVICE, schema.devices)
 
     def _wanted(self, where: DeviceFilter) -> Iterator[tuple[str, str]]:
@@ -266,7 +264,6 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
     _table = schema.groups
     _all = select(schema.groups)
     _one = _all.where(schema.groups.c.id == bindparam("id"))
-    _change = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
     _fields = _columns_by_field(GROUP, schema.groups)
 
     def _wanted(self, where: GroupFilter) -> Iterator[tuple[str, str]]:
@@ -289,19 +286,21 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
 class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
     """The same, to be changed too."""
 
-    def __init__(self, source: Source, change_set: ChangeSet) -> None:
+    _source: InTransaction
+    _added: ClassVar[Insert]
+    _changed: ClassVar[Update]  # the item with the parameter `its_id`
+
+    def __init__(self, source: InTransaction, change_set: ChangeSet) -> None:
         super().__init__(source)
         self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
         self._source.made(self._table, [item.id for item in items])
-        with self._source.connect() as connection:
-            connection.execute(insert(self._table), self._rows(items))
+        self._source.change(self._added, self._rows(items))
 
     def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
-        with self._source.connect() as connection:
-            rows = [{**row, "its_id": row["id"]} for row in self._rows([item for _, item in pairs])]
-            connection.execute(self._change, rows)
+        rows = [{**row, "its_id": row["id"]} for row in self._rows([item for _, item in pairs])]
+        self._source.change(self._changed, rows)
 
     def _delete(self, ids: Sequence[str]) -> None:
         with self._source.connect() as connection:  # the foreign keys take the memberships along
@@ -318,6 +317,10 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
 
 
 class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
+    _added = insert(schema.devices)
+    _changed = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
+    _added_nics = insert(schema.nics)
+
     def _insert(self, items: Sequence[Device]) -> None:
         super()._insert(items)
         self._insert_nics(items)
@@ -335,12 +338,13 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
         return schema.groups, select(columns.group_id).where(columns.device_id.in_(ids))
 
     def _insert_nics(self, devices: Iterable[Device]) -> None:
-        if rows := [row._asdict() for device in devices for row in nic_rows(device)]:
-            with self._source.connect() as connection:
-                connection.execute(insert(schema.nics), rows)
+        self._source.change(self._added_nics, [row._asdict() for device in devices for row in nic_rows(device)])
 
 
 class SqlGroupWriter(SqlGroups, SqlWriter[Group, GroupFilter]):
+    _added = insert(schema.groups)
+    _changed = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
+
     def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
         columns = schema.memberships.c
         return schema.devices, select(columns.device_id).where(columns.group_id.in_(ids))
@@ -381,16 +385,19 @@ class SqlMemberships(MembershipReader):
 class SqlMembershipWriter(SqlMemberships, MembershipWriter):
     """The same, to be changed too."""
 
-    def __init__(self, source: Source, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet) -> None:
+    _source: InTransaction
+    _added = insert(schema.memberships)
+
+    def __init__(
+        self, source: InTransaction, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet
+    ) -> None:
         super().__init__(source)
         self.devices = devices
         self.groups = groups
         self.change_set = change_set
 
     def _insert(self, memberships: Sequence[Membership]) -> None:
-        with self._source.connect() as connection:
-            rows = [MEMBERSHIP.to_row(each)._asdict() for each in memberships]
-            connection.execute(insert(schema.memberships), rows)
+        self._source.change(self._added, [MEMBERSHIP.to_row(each)._asdict() for each in memberships])
 
     def _delete(self, memberships: Sequence[Membership]) -> None:
         with self._source.connect() as connection:
