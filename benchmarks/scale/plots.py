@@ -12,7 +12,6 @@ from benchmarks.scale.databases import BY_ITSELF, CHANGE, READ
 from benchmarks.scale.registry import POSTGRESQL, SQLITE
 
 COLOURS = {SQLITE: "#7fb069", POSTGRESQL: OURS}
-DATABASE = "the database by itself"
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -45,8 +44,8 @@ def _rates(results: Results, path: Path) -> None:
             values = [_median(results, rates.part_of(what), name, kind) for name in names]
             bars = axis.barh(names, values, color=COLOURS[kind])
             axis.bar_label(bars, [f"{each:,.0f}" for each in values], padding=3)
-            alone = _median(results, rates.part_of(what), BY_ITSELF[kind], kind)
-            axis.axvline(alone, color=OTHERS, label=f"{DATABASE}: {alone:,.0f}")
+            alone = _median(results, rates.part_of(what), BY_ITSELF, kind)
+            axis.axvline(alone, color=OTHERS, label=f"{BY_ITSELF}: {alone:,.0f}")
             axis.set_title(f"{kind}: {what} a second", loc="left")
             axis.legend(frameon=False, loc="lower right")
             axis.margins(x=0.15)

@@ -25,12 +25,12 @@ def part_of(what: str) -> str:
 
 
 def measure(results: Results, progress: Progress, registry: Registry, turns: int, seconds: int) -> None:
-    """Measure each set-up, with the database by itself before, between and after them."""
+    """Measure each set-up, and the database by itself in the same turns."""
     for what in (READ, CHANGE):
         for _ in range(turns):
-            progress.show(f"{registry.kind}: {what}, {BY_ITSELF[registry.kind]}")
+            progress.show(f"{registry.kind}: {what}, {BY_ITSELF}")
             alone = databases.rate(registry, what, seconds)
-            results.add(part_of(what), BY_ITSELF[registry.kind], registry.kind, UNIT, alone)
+            results.add(part_of(what), BY_ITSELF, registry.kind, UNIT, alone)
             for words, workers, instances in setups():
                 progress.show(f"{registry.kind}: {what}, {words}")
                 with _running(registry, workers, instances) as service:
