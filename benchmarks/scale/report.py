@@ -48,8 +48,8 @@ ABOUT = {
     rates.part_of(CHANGE): f"{CLIENTS} clients change the name of one device after another.",
 }
 RATES = f"""\
-The row *{BY_ITSELF}* has the same statements and no HTTP: on PostgreSQL by `pgbench` with {CLIENTS} clients, on SQLite by a
-bare loop in one process, because SQLite has one writer at a time. We aim at {AIM} of it.
+The row *{BY_ITSELF}* has the same statements and no HTTP: on PostgreSQL by `pgbench` with {CLIENTS} clients, on SQLite
+by a bare loop in one process, because SQLite has one writer at a time. We aim at {AIM} of it.
 """
 PLANS = """\
 Each table or index that a page takes devices from, and each sort. All but a few follow an index to the first device of
