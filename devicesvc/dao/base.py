@@ -367,6 +367,7 @@ class Store(ABC):
 
         def recorded(tx: Transaction) -> T:
             result = change(tx)
+            done.clear()  # a database may have had the change run before, and taken that back
             done.update(tx.change_set)
             return result
 
