@@ -41,7 +41,8 @@ def main() -> None:
 )
 @click.option("--threads", type=click.IntRange(1, 512), default=THREADS, help="How many threads in each.")
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
-    """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, or postgresql+psycopg://...
+    """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, postgresql+psycopg://..., or
+    mysql+pymysql://... for MariaDB and MySQL.
 
     Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist, it is
     made with five sample devices. An SQLite file of an older version is upgraded. Stop with Ctrl-C.
@@ -94,7 +95,8 @@ def check(store: str) -> None:
 def migrate(source: str, target: str, replace: bool, skip_bad: Path | None, dry_run: bool) -> None:
     """Write all of SOURCE to TARGET: devices, groups and memberships.
 
-    Each is the path of a CSV file, or the URL of a database: sqlite:///device.db or postgresql+psycopg://...
+    Each is the path of a CSV file, or the URL of a database: sqlite:///device.db, postgresql+psycopg://... or
+    mysql+pymysql://...
 
     Every row is checked. If a row breaks a rule, the faults are named and nothing is written. Everything that is
     written is read again and compared. SOURCE is never changed, and may be in use. TARGET is written completely or not
@@ -134,8 +136,8 @@ def tour(url: str, token: str | None) -> None:
 
 @main.group()
 def db() -> None:
-    """The tables of a database: STORE is sqlite:///device.db, sqlite:////an/absolute/path.db or
-    postgresql+psycopg://user:password@host/name.
+    """The tables of a database: STORE is sqlite:///device.db, sqlite:////an/absolute/path.db,
+    postgresql+psycopg://user:password@host/name or mysql+pymysql://user:password@host/name.
 
     Without STORE: the value of DEVICESVC_STORE in the environment.
     """

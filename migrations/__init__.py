@@ -1,8 +1,9 @@
 """The schema of the SQL stores, as Alembic's revisions in versions/.
 
 An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime. So it is done as a whole or
-not at all, also if several processes try at once or one is killed. To add a revision, in a checkout:
-`alembic -c setup.cfg revision --rev-id 0004 -m "what changes"`.
+not at all, also if several processes try at once or one is killed. MariaDB, however, commits each table and each index
+by itself: there, what failed in the middle is run again, and passes over the steps that are done. To add a revision, in
+a checkout: `alembic -c setup.cfg revision --rev-id 0004 -m "what changes"`.
 """
 
 import os
@@ -19,17 +20,22 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from devicesvc.dao.sql import schema
+from devicesvc.dao.sql.mariadb import make_engine
 from devicesvc.dao.urls import StoreUrl, parse
 from devicesvc.errors import StoreUnavailable
 
 WAIT = 30  # seconds for what somebody else does in the database
+
+# MariaDB's numbers for: there is such a table, column, index, row, foreign key; there is none such to drop.
+DONE_ALREADY = {1050, 1060, 1061, 1062, 1826, 1051, 1091}
 
 
 def upgrade(url: str) -> list[str]:
     """Bring the database that url names to the newest revision; an SQLite file that is missing is made.
 
     Returns the revisions that were applied, the oldest first: none if it was up to date. Raises StoreUnavailable;
-    then nothing is changed.
+    then nothing is changed, or, on MariaDB, it says so.
     """
     return _change(url, lambda config: command.upgrade(config, "head"))
 
@@ -38,7 +44,8 @@ def downgrade(url: str, revision: str) -> list[str]:
     """Take the database that url names back to a revision, or to "base", which has no tables; what is in the tables and
     columns that go is lost.
 
-    Returns the revisions that were taken back, the newest first. Raises StoreUnavailable; then nothing is changed.
+    Returns the revisions that were taken back, the newest first. Raises StoreUnavailable; then nothing is changed, or,
+    on MariaDB, it says so.
     """
     _must_exist(_read(url))
     return _change(url, lambda config: command.downgrade(config, revision))
@@ -68,9 +75,18 @@ def must_be_current(url: str) -> None:
 
 def _change(url: str, run: Callable[[Config], None]) -> list[str]:
     applied: list[str] = []
-    with _transaction(_read(url), change=True) as connection:
-        _revision(connection, _read(url).redacted)
-        run(_config(connection=connection, on_version_apply=lambda step, **_: applied.append(step.up_revision_id)))
+    begun = False
+    try:
+        with _transaction(_read(url), change=True) as connection:
+            _revision(connection, _read(url).redacted)
+            begun = _commits_each_step(connection)
+            run(_config(connection=connection, on_version_apply=lambda step, **_: applied.append(step.up_revision_id)))
+    except StoreUnavailable as error:
+        if not begun or not isinstance(error.__cause__, DBAPIError):
+            raise
+        kept = f"revision {', '.join(applied)} and " if applied else ""
+        advice = f"MariaDB keeps {kept}each step that was done: run the command again, and it goes on from there."
+        raise StoreUnavailable(f"{error} {advice}") from error
     return applied
 
 
@@ -89,12 +105,19 @@ def _revision(connection: Connection, where: str) -> str | None:
             raise StoreUnavailable(
                 f"{where} is at revision {revision}, which this devicesvc does not know: use the one that made it."
             )
-    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
-    if tables and not revisions:
+    found = set(inspect(connection).get_table_names())
+    tables = found - {"alembic_version"}
+    # Alembic makes its own table first.
+    is_half_made = _commits_each_step(connection) and tables < found and tables <= {*schema.metadata.tables}
+    if tables and not revisions and not is_half_made:
         raise StoreUnavailable(
             f"{where} holds tables of another program, such as {min(tables)}: name a database of devicesvc's own."
         )
     return revisions[0] if revisions else None
+
+
+def _commits_each_step(connection: Connection) -> bool:
+    return connection.dialect.name == "mysql"
 
 
 @contextmanager
@@ -149,7 +172,31 @@ def _postgresql(url: StoreUrl, change: bool) -> Engine:
     return engine
 
 
-_ENGINES = {"sqlite": _sqlite, "postgresql": _postgresql}
+def _mariadb(url: StoreUrl, change: bool) -> Engine:
+    engine = make_engine(url, patience=WAIT, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.execute(text("SELECT JSON_ARRAYAGG(1)"))  # which old servers do not have
+        if change and not connection.scalar(text(f"SELECT GET_LOCK(CONCAT('devicesvc.', SHA1(DATABASE())), {WAIT})")):
+            raise StoreUnavailable(f"{url.redacted} is being changed by another process: wait until it has ended.")
+
+    if change:
+
+        @event.listens_for(engine, "do_execute")
+        def execute(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+            """Run the statement, unless it was done when the same revision failed."""
+            try:
+                cursor.execute(statement, parameters)
+            except engine.dialect.loaded_dbapi.Error as error:
+                if error.args[0] not in DONE_ALREADY:
+                    raise
+            return True
+
+    return engine
+
+
+_ENGINES = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mariadb}
 
 
 def _read(url: str) -> StoreUrl:
@@ -169,5 +216,6 @@ def _reason(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if primary := getattr(getattr(cause, "diag", None), "message_primary", None):
         return str(primary)
-    lines = [line for line in str(cause).splitlines() if not line.startswith("\t")]  # \t: libpq's advice
+    words = str((getattr(cause, "args", None) or (cause,))[-1])  # PyMySQL gives a number before them
+    lines = [line for line in words.splitlines() if not line.startswith("\t")]  # \t: libpq's advice
     return lines[-1].removeprefix("- ").rstrip(".") if lines else type(cause).__name__

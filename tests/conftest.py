@@ -22,6 +22,7 @@ from devicesvc.dao.base import Store
 from devicesvc.dao.urls import KINDS, open_store
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
+from tests import mariadb
 from tests.postgres import Registry, Server, running_server
 
 # A shell has the jobs in its background ignore Ctrl-C, and so would all that they start: here tests send it.
@@ -48,7 +49,11 @@ def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
         server: Registry = request.getfixturevalue("upgraded_server")
         return server.emptied()
 
-    makers = {"csv": csv, "sqlite": sqlite, "postgresql": postgresql}
+    def on_mariadb(_folder: Path) -> str:
+        server: mariadb.Registry = request.getfixturevalue("upgraded_mariadb")
+        return server.emptied()
+
+    makers = {"csv": csv, "sqlite": sqlite, "postgresql": postgresql, "mariadb": on_mariadb}
     assert request.param in makers, f"Say here how a store of the kind {request.param} is made."
     return makers[request.param]
 
@@ -77,6 +82,16 @@ def upgraded_server(postgres_server: Server) -> Iterator[Registry]:
         registry.close()
 
 
+@pytest.fixture(scope="session")
+def upgraded_mariadb(mariadb_server: mariadb.Server) -> Iterator[mariadb.Registry]:
+    """A MariaDB database as the migrations make it, which the tests use one after another."""
+    with mariadb_server.fresh_database() as url:
+        upgrade(url)
+        registry = mariadb.Registry(url)
+        yield registry
+        registry.close()
+
+
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """An open store with the five sample devices."""
@@ -95,6 +110,20 @@ def postgres_server() -> Iterator[Server]:
 def postgres_url(postgres_server: Server) -> Iterator[str]:
     """The URL of an empty PostgreSQL database of this test's own."""
     with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.Server]:
+    """A MariaDB server."""
+    with mariadb.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: mariadb.Server) -> Iterator[str]:
+    """The URL of an empty MariaDB database of this test's own."""
+    with mariadb_server.fresh_database() as url:
         yield url
 
 

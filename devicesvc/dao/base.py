@@ -368,6 +368,7 @@ class Store(ABC):
         def recorded(tx: Transaction) -> T:
             done.clear()  # the change may run again, if another one was in its way
             result = change(tx)
+            done.clear()  # a database may have had the change run before, and taken that back
             done.update(tx.change_set)
             return result
 

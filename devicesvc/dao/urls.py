@@ -69,7 +69,18 @@ KINDS = (
         written_by="devicesvc.transfer.sql_target:PostgresTarget",
         schema_by="devicesvc.migrations",
     ),
+    StoreKind(
+        name="mariadb",
+        scheme="mysql+pymysql",  # SQLAlchemy takes mariadb+pymysql for MariaDB alone, and this for MySQL too
+        opened_by="devicesvc.dao.sql.mariadb:MariadbStore",
+        checked_by="devicesvc.dao.sql.store:check",
+        read_by="devicesvc.transfer.mariadb:MariadbSource",
+        written_by="devicesvc.transfer.mariadb:MariadbTarget",
+        schema_by="devicesvc.migrations",
+    ),
 )
+
+_SECRETS = ["password", "passwd", "sslpassword", "ssl_key_password"]  # options of URLs
 
 _CSV, *_DATABASES = KINDS  # CSV first; SQLAlchemy reads the URLs of all others
 
@@ -107,7 +118,7 @@ class StoreUrl:
         """The URL without its password, also without one among the options: what to call the store in messages."""
         if self.kind is _CSV:
             return self.text
-        return self.sql.difference_update_query(["password", "sslpassword"]).render_as_string()
+        return self.sql.difference_update_query(_SECRETS).render_as_string()
 
     def open(self, first: Sequence[Device] = ()) -> "Store":
         """As open_store."""
@@ -133,8 +144,8 @@ class StoreUrl:
 
 
 def parse(text: str) -> StoreUrl:
-    """Read the URL of a store: sqlite:///PATH, postgresql+psycopg://..., or the path of a CSV file, which may also be
-    written csv:///PATH (relative; four slashes make it absolute, as in SQLAlchemy's URLs).
+    """Read the URL of a store: sqlite:///PATH, postgresql+psycopg://..., mysql+pymysql://..., or the path of a CSV
+    file, which may also be written csv:///PATH (relative; four slashes make it absolute, as in SQLAlchemy's URLs).
 
     Raises StoreUnavailable if it names no store.
     """
@@ -150,8 +161,8 @@ def parse(text: str) -> StoreUrl:
         return _possible(StoreUrl(text, _CSV))
     no_secret = re.sub("//.*@", "//***@", text).partition("?")[0]
     raise StoreUnavailable(
-        f"{no_secret!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db, or"
-        " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
+        f"{no_secret!r} names no store: give the path of a CSV file, such as ./device.csv, or sqlite:///device.db,"
+        " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
     )
 
 

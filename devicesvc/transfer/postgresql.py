@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from devicesvc.dao.sql.store import reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
+from devicesvc.transfer.csv_source import PATIENCE
 
 
 @contextmanager
@@ -17,11 +19,12 @@ def connected(url: StoreUrl, *, read_only: bool) -> Iterator[Any]:
     reads one snapshot. Raises StoreUnavailable."""
     import psycopg
 
-    engine = create_engine(url.sql, poolclass=NullPool)
+    options = {"options": f"-c lock_timeout={PATIENCE:g}s"}
+    engine = create_engine(url.sql, poolclass=NullPool, connect_args=options)
     try:
         raw = engine.raw_connection()
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        reason = reason_of(getattr(error, "orig", error))
         raise StoreUnavailable(f"{url.redacted} cannot be reached: {reason}.") from error
     connection: Any = raw.driver_connection
     try:

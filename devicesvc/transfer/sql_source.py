@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, device_of_rows
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao.sql.row_locks import COUNTED, NOBODY_CHANGES
+from devicesvc.dao.sql.store import reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
@@ -25,6 +26,13 @@ from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
 
 ROWS = 2_000  # of a database that are read together
+
+KEYS = {
+    DEVICE.table: ("id",),
+    NIC.table: ("device_id", "position"),
+    GROUP.table: ("id",),
+    MEMBERSHIP.table: ("device_id", "group_id"),
+}
 
 _NIC_CELLS = range(len(NIC.names) - len(NIC.columns), len(NIC.names))  # in a row, after the keys
 _in_file_order = itemgetter(*[(*DEVICE.names, *NIC_COLUMNS).index(column) for column in DEVICE_CSV.columns])
@@ -45,7 +53,7 @@ class SqlSource(Source):
             self._connection: Any = self._connect()
             self.taken = datetime.now()
             self._changes = self._one(self._COUNTED)
-            self.total = sum(self._one(f"SELECT count(*) FROM {each.table}") for each in (DEVICE, GROUP, MEMBERSHIP))
+            self.total = sum(self._one(f'SELECT count(*) FROM "{each.table}"') for each in (DEVICE, GROUP, MEMBERSHIP))
             opening.pop_all()  # it stays open, because nothing has failed
 
     @abstractmethod
@@ -53,8 +61,8 @@ class SqlSource(Source):
         """Open a connection, in a transaction that sees one snapshot until it is closed with `_open`."""
 
     @abstractmethod
-    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
-        """The rows of a query, as they come. name: what to call it, no other has it."""
+    def _rows(self, entity: Any) -> Iterable[tuple[Any, ...]]:
+        """The rows of a table by its key, as they come."""
 
     @abstractmethod
     def _changes_now(self) -> int:
@@ -62,13 +70,14 @@ class SqlSource(Source):
 
     def _one(self, query: str) -> Any:
         with self._errors():
-            return self._connection.execute(query).fetchone()[0]
+            cursor = self._connection.cursor()
+            cursor.execute(query)
+            return cursor.fetchone()[0]
 
-    def _query(self, entity: Any, order: str) -> Iterator[Any]:
-        """The rows of a table, as they come."""
+    def _query(self, entity: Any) -> Iterator[Any]:
+        """The named rows of a table by its key, as they come."""
         with self._errors():
-            query = f"SELECT {', '.join(entity.names)} FROM {entity.table} ORDER BY {order}"
-            rows = self._rows(f"read_{entity.table}", query)
+            rows = self._rows(entity)
             # Through chain, not from the cursor: this generator would close the cursor, perhaps after its connection.
             yield from map(entity.named, chain(rows))
 
@@ -81,8 +90,7 @@ class SqlSource(Source):
         try:
             yield
         except kind as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise StoreUnavailable(f"{self.label} cannot be read: {reason}. Nothing was changed.") from error
+            raise StoreUnavailable(f"{self.label} cannot be read: {reason_of(error)}. Nothing was changed.") from error
 
     def has_changed(self) -> bool:
         try:
@@ -91,9 +99,9 @@ class SqlSource(Source):
             return True
 
     def _devices(self) -> Iterator[Chunk]:
-        nics = self._query(NIC, "device_id, position")
+        nics = self._query(NIC)
         nic = next(nics, None)
-        rows = self._query(DEVICE, "id")
+        rows = self._query(DEVICE)
         while chunk := list(islice(rows, ROWS)):
             devices: list[tuple[Any, list[Any]]] = []  # each with its network interfaces
             for row in chunk:
@@ -136,7 +144,7 @@ class SqlSource(Source):
         return DeviceRows.of(good)
 
     def _groups(self) -> Iterator[Chunk]:
-        rows = self._query(GROUP, "id")
+        rows = self._query(GROUP)
         while chunk := list(islice(rows, ROWS)):
             good = []
             for row in chunk:
@@ -150,7 +158,7 @@ class SqlSource(Source):
             self.done += len(chunk)
 
     def _memberships(self) -> Iterator[Chunk]:
-        rows = self._query(MEMBERSHIP, "device_id, group_id")
+        rows = self._query(MEMBERSHIP)
         while chunk := list(islice(rows, ROWS)):
             good = []
             for row in chunk:
@@ -176,6 +184,15 @@ class SqlSource(Source):
         self._reject(NIC.table, row.device_id, Invalid({"device_id": rule}), row)
 
 
+def select(entity: Any) -> str:
+    """A query for all rows of a table."""
+    return f'SELECT {", ".join(entity.names)} FROM "{entity.table}"'
+
+
+def _by_key(entity: Any) -> str:
+    return f"ORDER BY {', '.join(KEYS[entity.table])}"
+
+
 class SqliteSource(SqlSource):
     """A copy of an SQLite file, made in one go: a service that changes the file waits only for that."""
 
@@ -193,8 +210,8 @@ class SqliteSource(SqlSource):
         copy.text_factory = _text
         return copy
 
-    def _rows(self, _name: str, query: str) -> Iterable[tuple[Any, ...]]:
-        rows: sqlite3.Cursor = self._connection.execute(query)
+    def _rows(self, entity: Any) -> Iterable[tuple[Any, ...]]:
+        rows: sqlite3.Cursor = self._connection.execute(f"{select(entity)} {_by_key(entity)}")
         return rows
 
     def _changes_now(self) -> int:
@@ -226,10 +243,10 @@ class PostgresSource(SqlSource):
             connection.execute(COUNTED)  # the first statement takes the snapshot
         return connection
 
-    def _rows(self, name: str, query: str) -> Iterable[tuple[Any, ...]]:
-        cursor: Any = self._open.enter_context(self._connection.cursor(name=name))
+    def _rows(self, entity: Any) -> Iterable[tuple[Any, ...]]:
+        cursor: Any = self._open.enter_context(self._connection.cursor(name=f"read_{entity.table}"))
         cursor.itersize = ROWS
-        return cursor.execute(query)  # type: ignore[no-any-return]
+        return cursor.execute(f"{select(entity)} {_by_key(entity)}")  # type: ignore[no-any-return]
 
     def _changes_now(self) -> int:
         with connected(self._url, read_only=True) as now:

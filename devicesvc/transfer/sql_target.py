@@ -1,22 +1,25 @@
-"""Databases to write to: a temporary SQLite file, or one transaction of PostgreSQL."""
+"""Databases to write to: a temporary SQLite file, or one transaction of a server."""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, Self
 
 from sqlalchemy import URL
 
 from devicesvc.columns import ENTITIES
 from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.sql.row_locks import ALONE
+from devicesvc.dao.sql.store import COUNT_A_CHANGE, reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import Chunk
+from devicesvc.transfer.sql_source import select
 from devicesvc.transfer.target import Target, exists, refuse_no_place
 
 ROWS = 5_000  # of a database that are read back together
@@ -152,8 +155,8 @@ def _journals(path: Path) -> list[Path]:
     return [path.with_name(f"{path.name}-{what}") for what in ("journal", "wal", "shm")]
 
 
-class PostgresTarget(Target):
-    """The tables of a PostgreSQL database, filled in one transaction."""
+class ServerTarget(Target):
+    """The tables of a database on a server, filled in one transaction."""
 
     def __init__(self, url: StoreUrl, replace: bool) -> None:
         super().__init__()
@@ -165,16 +168,30 @@ class PostgresTarget(Target):
     def paths(self) -> list[Path]:
         return []
 
-    def __enter__(self) -> "PostgresTarget":
-        self._connection = self._open.enter_context(connected(self._url, read_only=False))
-        with self._errors():
-            self._connection.execute(f"SET lock_timeout = '{PATIENCE:g}s'")
-            self._connection.execute(ALONE)  # others wait
-            self._connection.execute("UPDATE registry SET changes = changes + 1")
+    _BEGIN: ClassVar[Sequence[str]] = (COUNT_A_CHANGE,)  # others wait
+
+    @abstractmethod
+    def _connect(self) -> AbstractContextManager[Any]:
+        """A connection in a transaction. What somebody else has locked is waited for as long as PATIENCE."""
+
+    @abstractmethod
+    def _insert(self, table: str, rows: Iterable[Any]) -> None:
+        """Add these rows."""
+
+    @abstractmethod
+    def _rows(self, entity: Any) -> Iterator[Chunk]:
+        """All rows of a table."""
+
+    def __enter__(self) -> Self:
+        self._connection = self._open.enter_context(self._connect())
+        with self._errors(), self._connection.cursor() as cursor:
+            for statement in self._BEGIN:
+                cursor.execute(statement)
             for table in ("devices", "groups"):
                 if self._replace:
                     break
-                if self._connection.execute(f"SELECT EXISTS (SELECT FROM {table})").fetchone()[0]:
+                cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{table}")')
+                if cursor.fetchone()[0]:
                     raise StoreUnavailable(
                         f"The registry in {self.label} is not empty: name another target, or add --replace to put"
                         " this in its place."
@@ -182,38 +199,47 @@ class PostgresTarget(Target):
             if self._replace:
                 # Not TRUNCATE: those who read meanwhile would wait for it, and then find nothing.
                 for table in reversed(_COLUMNS):
-                    self._connection.execute(f"DELETE FROM {table}")
+                    cursor.execute(f'DELETE FROM "{table}"')
         return self
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
         with self._errors():
             for table, rows in chunks:
                 if rows:
-                    self._copy(table, rows)
+                    self._insert(table, rows)
 
-    def _copy(self, table: str, rows: Iterable[Any]) -> None:
+    def written(self) -> Iterator[Chunk]:
+        with self._errors():
+            for entity in ENTITIES:
+                yield from self._rows(entity)
+
+    def publish(self) -> None:
+        with self._errors("The outcome is unknown: run it again with --replace."):
+            self._connection.commit()
+
+    @contextmanager
+    def _errors(self, consequence: str = "Nothing was changed.") -> Iterator[None]:
+        try:
+            yield
+        except self._connection.Error as error:
+            raise StoreUnavailable(f"{self.label} cannot be written: {reason_of(error)}. {consequence}") from error
+
+
+class PostgresTarget(ServerTarget):
+    """The tables of a PostgreSQL database."""
+
+    _BEGIN = (ALONE, COUNT_A_CHANGE)
+
+    def _connect(self) -> AbstractContextManager[Any]:
+        return connected(self._url, read_only=False)
+
+    def _insert(self, table: str, rows: Iterable[Any]) -> None:
         copying = f"COPY {table} ({_COLUMNS[table]}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(copying) as copy:
             for row in rows:
                 copy.write_row(row)
 
-    def written(self) -> Iterator[Chunk]:
-        with self._errors():
-            for table, columns in _COLUMNS.items():
-                with self._connection.cursor(name=f"verify_{table}") as cursor:
-                    cursor.execute(f"SELECT {columns} FROM {table}")
-                    yield from _chunks(table, cursor)
-
-    def publish(self) -> None:
-        with self._errors():
-            self._connection.commit()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        import psycopg
-
-        try:
-            yield
-        except psycopg.Error as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise StoreUnavailable(f"{self.label} cannot be written: {reason}. Nothing was changed.") from error
+    def _rows(self, entity: Any) -> Iterator[Chunk]:
+        with self._connection.cursor(name=f"verify_{entity.table}") as cursor:
+            cursor.execute(select(entity))
+            yield from _chunks(entity.table, cursor)

@@ -23,14 +23,23 @@ NEW = (
 
 
 def upgrade() -> None:
-    for table, column, _ in WITHOUT_ID:
-        op.drop_index(f"ix_{table}_{column}", table)
-    for table, column, id in (*WITHOUT_ID, *NEW):
+    for table, column, id in WITHOUT_ID:
+        _replace(table, column, id)
+    for table, column, id in NEW:
         op.create_index(f"ix_{table}_{column}", table, [column, id])
 
 
 def downgrade() -> None:
-    for table, column, _ in (*WITHOUT_ID, *NEW):
+    for table, column, _ in NEW:
         op.drop_index(f"ix_{table}_{column}", table)
     for table, column, _ in WITHOUT_ID:
-        op.create_index(f"ix_{table}_{column}", table, [column])
+        _replace(table, column)
+
+
+def _replace(table: str, *columns: str) -> None:
+    name = f"ix_{table}_{columns[0]}"
+    if op.get_context().dialect.name == "mysql":  # in one step: a foreign key may need the index
+        op.execute(f"ALTER TABLE {table} DROP INDEX {name}, ADD INDEX {name} ({', '.join(columns)})")
+    else:
+        op.drop_index(name, table)
+        op.create_index(name, table, list(columns))

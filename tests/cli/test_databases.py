@@ -24,11 +24,11 @@ def test_an_sqlite_file_is_made_with_the_sample_devices_and_kept(start, tmp_path
     assert ids(start("sqlite:///device.db")) == []
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def database(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/device.db"
-    url = request.getfixturevalue("postgres_url")
+    url = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
     upgrade(url)
     return url
 
@@ -51,10 +51,11 @@ def test_two_services_share_a_database_and_eight_writers_lose_nothing(start, dat
     assert ids(one) == ids(other)
 
 
-def test_a_database_that_is_not_there_is_said_in_one_sentence(clean_env, tmp_path):
-    command = [str(BIN / "devicesvc"), "serve", "postgresql+psycopg://someone:secret@127.0.0.1:1/nowhere"]
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mysql+pymysql"])
+def test_a_database_that_is_not_there_is_said_in_one_sentence(clean_env, tmp_path, scheme):
+    command = [str(BIN / "devicesvc"), "serve", f"{scheme}://someone:secret@127.0.0.1:1/nowhere"]
     ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "secret" not in ended.stdout + ended.stderr
     assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("Error: postgresql+psycopg://someone:***@127.0.0.1:1/nowhere")
+    assert ended.stderr.startswith(f"Error: {scheme}://someone:***@127.0.0.1:1/nowhere")

@@ -222,7 +222,7 @@ class TestSqlite:
             open_store(url)
 
 
-@pytest.mark.parametrize("new_store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_store_url", ["sqlite", "mariadb"], indirect=True)
 def test_what_the_database_refuses_is_the_outcome_of_all_that_share_the_commit(together, store):
     def broken(tx):
         with tx.devices._source.connect() as connection:
@@ -247,6 +247,14 @@ def test_what_the_database_refuses_is_the_outcome_of_all_that_share_the_commit(t
         ("postgresql+psycopg://me:secret@127.0.0.1:1/name?no=1", "invalid connection option"),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/name?host=a&host=b:1&port=7", "Can't mix"),
         (f"postgresql+psycopg://me:secret@{'h' * 64}/name", "cannot be used"),
+        ("mysql+pymysql://me:secret@host", "names no database"),
+        ("mysql+pymysql://me:secret@host:port/name", "cannot be read"),
+        ("mysql+pymysql://me:secret@127.0.0.1:1/name", "Connection refused"),
+        ("mysql+pymysql://127.0.0.1:1/name?user=me&password=secret&ssl_key_password=secret", "Connection refused"),
+        ("mysql+pymysql://me:secret@127.0.0.1:1/name?connect_timeout=x", "invalid literal"),
+        ("mysql+pymysql://me:secret@127.0.0.1:1/name?no=1", "unexpected keyword argument 'no'"),
+        ("mysql+pymysql://me:secret@127.0.0.1:1/name?ssl_ca=/no/such", "No such file"),
+        (f"mysql+pymysql://me:secret@{'h' * 64}/name", "cannot be used"),
     ],
 )
 def test_what_cannot_be_opened_in_one_sentence_without_the_password(url, words):

@@ -4,10 +4,12 @@ import pytest
 from sqlalchemy import NullPool, create_engine
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request, tmp_path):
     """The URL of an empty database, once for each kind; the SQLite file does not exist."""
-    return f"sqlite:///{tmp_path}/device.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/device.db"
+    return request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
 
 
 @pytest.fixture

@@ -1,16 +1,20 @@
-"""Upgrades and downgrades, on SQLite and PostgreSQL."""
+"""Upgrades and downgrades of databases."""
 
 import logging
+import re
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 from alembic import op
-from sqlalchemy import insert, inspect, make_url, select, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, event, insert, inspect, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from devicesvc import migrations
@@ -62,6 +66,10 @@ def test_a_downgrade_to_base_leaves_no_table_and_an_upgrade_brings_them_back(url
     assert names() == before == {"alembic_version", *schema.metadata.tables}
 
 
+all_or_nothing = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
+@all_or_nothing
 def test_an_upgrade_that_fails_in_the_middle_leaves_nothing(url, names, monkeypatch):
     def fail(name, *_):
         if name == "ix_nics_mac":
@@ -75,6 +83,7 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_nothing(url, names, monkeypa
     assert migrations.upgrade(url) == REVISIONS
 
 
+@all_or_nothing
 def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(url, names):
     program = (
         "import os, sys; from alembic import op; from devicesvc import migrations;"
@@ -85,6 +94,7 @@ def test_an_upgrade_that_is_killed_in_the_middle_leaves_nothing(url, names):
     assert migrations.upgrade(url) == REVISIONS
 
 
+@all_or_nothing
 def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
     migrations.upgrade(url)
     drop = op.drop_table
@@ -101,6 +111,93 @@ def test_a_downgrade_that_fails_leaves_everything(url, names, monkeypatch):
     assert migrations.current(url) == REVISIONS[-1]
 
 
+class TestMariadb:
+    """Each table and each index is committed by itself. So an upgrade that failed is run again, and goes on."""
+
+    @pytest.fixture
+    def url(self, mariadb_url):
+        return mariadb_url
+
+    @pytest.fixture
+    def failing(self):
+        """Have a database fail at the statement of this number of those that change something."""
+
+        def failing(number):
+            left = [number]
+
+            def fail(_connection, _cursor, statement, *_):
+                if statement.strip().startswith(("CREATE", "DROP", "INSERT", "UPDATE", "DELETE")):
+                    left[0] -= 1
+                    if left[0] < 0:
+                        raise OperationalError(statement, {}, Exception("the disk is full"))
+
+            event.listen(Engine, "before_cursor_execute", fail)
+            return lambda: event.remove(Engine, "before_cursor_execute", fail)
+
+        return failing
+
+    def go(self, failing, number, run):
+        """Run with the statement of this number failing; return whether there was one."""
+        end, said = failing(number), None
+        try:
+            run()
+        except StoreUnavailable as error:
+            said = str(error)
+        finally:
+            end()
+        words = r"cannot be changed: the disk is full\. MariaDB keeps .*each step that was done: run the command again"
+        assert said is None or re.search(words, said)
+        return said is not None
+
+    def test_an_upgrade_that_fails_anywhere_says_what_is_done_and_goes_on_when_it_is_run_again(
+        self, url, engine, names, failing, mariadb_server
+    ):
+        for number in count():
+            failed = self.go(failing, number, lambda: migrations.upgrade(url))
+            assert bool(migrations.upgrade(url)) is failed
+            with engine.connect() as connection:
+                assert connection.execute(select(schema.registry)).all() == [(1, 0)]
+                assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+            if not failed:
+                break
+            migrations.downgrade(url, "base")
+            mariadb_server.do(f"DROP TABLE {make_url(url).database}.alembic_version")
+            assert names() == set()
+        assert number > len(schema.metadata.tables)
+
+    def test_a_downgrade_too(self, url, names, failing):
+        migrations.upgrade(url)
+        for number in count():
+            failed = self.go(failing, number, lambda: migrations.downgrade(url, "base"))
+            assert bool(migrations.downgrade(url, "base")) is failed
+            assert names() == {"alembic_version"}
+            if not failed:
+                break
+            assert migrations.upgrade(url) == REVISIONS
+        assert number > len(schema.metadata.tables)
+
+    def test_an_upgrade_that_is_killed_goes_on_when_it_is_run_again(self, url):
+        program = (
+            "import os, sys; from alembic import op; from devicesvc import migrations;"
+            "op.create_index = lambda *_: os.kill(os.getpid(), 9); migrations.upgrade(sys.argv[1])"
+        )
+        assert subprocess.run([sys.executable, "-c", program, url], check=False).returncode == -signal.SIGKILL
+        assert migrations.current(url) is None
+        assert migrations.upgrade(url) == REVISIONS
+
+    def test_tables_of_another_program_that_have_the_same_names_are_left_alone(self, url, do):
+        do("CREATE TABLE devices (id INTEGER)")
+        with pytest.raises(StoreUnavailable, match="holds tables of another program, such as devices"):
+            migrations.upgrade(url)
+
+    def test_who_waits_too_long_for_another_upgrade_is_told(self, url, engine, monkeypatch):
+        monkeypatch.setattr(migrations, "WAIT", 1)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(LOCK["mysql"])
+            with pytest.raises(StoreUnavailable, match="is being changed by another process: wait until it has ended"):
+                migrations.upgrade(url)
+
+
 def has_open(process, path):
     folder = Path(f"/proc/{process.pid}/fd")
     for file in folder.iterdir():
@@ -110,26 +207,35 @@ def has_open(process, path):
     return False
 
 
+LOCK = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))",
+    "mysql": "SELECT GET_LOCK(CONCAT('devicesvc.', SHA1(DATABASE())), 30)",
+}
+WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock' AND db = database()",
+}
+
+
 def test_of_several_processes_that_upgrade_at_once_one_does_it_and_all_end_well(url, engine, tmp_path):
     """They start while the database is locked, and go on together."""
     with engine.connect() as connection:
-        if engine.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))")
+        connection.exec_driver_sql(LOCK[engine.name])
         command = [BIN / "devicesvc", "db", "upgrade", url]
         processes = [subprocess.Popen(command, stdout=-1, stderr=subprocess.STDOUT, text=True) for _ in range(3)]
 
         def waiting():
             if engine.name == "sqlite":
                 return sum(has_open(process, tmp_path / "device.db") for process in processes)
-            return connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one()
+            return connection.exec_driver_sql(WAITING[engine.name]).scalar_one()
 
         end = time.monotonic() + 20
         while waiting() < len(processes):
             assert time.monotonic() < end
             assert [process.poll() for process in processes] == [None] * len(processes)
         connection.rollback()
+        connection.invalidate()  # with the connection, the lock of MariaDB ends
     said = sorted(process.communicate(timeout=20)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0, 0], said
     assert said[0].startswith("Upgraded ")
@@ -165,6 +271,13 @@ class TestRefuses:
             (f"sqlite:///{__file__}", "file is not a database"),
             ("sqlite:////no/such/device.db", "no f"),
             ("mysql://me:secret@host/name", "names no store"),
+            ("mysql+pymysql://me:secret@host", "names no database"),
+            ("mysql+pymysql://me:secret@127.0.0.1:1/name", "Connection refused"),
+            ("mysql+pymysql://127.0.0.1:1/name?user=me&password=secret&ssl_disabled=true", "Connection refused"),
+            ("mysql+pymysql://me:secret@127.0.0.1:1/name?connect_timeout=x", "invalid literal"),
+            ("mysql+pymysql://me:secret@127.0.0.1:1/name?no=1", "unexpected keyword argument 'no'"),
+            ("mysql+pymysql://me:secret@127.0.0.1:1/name?ssl_ca=/no", "No such file"),
+            (f"mysql+pymysql://me:secret@{'h' * 64}/name", "cannot be"),
             ("postgresql+psycopg://me:secret@host:port/name", "cannot be read"),
             ("postgresql+psycopg://me:secret@127.0.0.1:1/name", "Connection refused"),
             ("postgresql+psycopg://127.0.0.1:1/name?user=me&password=secret", "Connection refused"),
@@ -193,6 +306,12 @@ class TestRefuses:
             postgres_server.do(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
             with pytest.raises(StoreUnavailable, match=f"keeps text as {encoding}"):
                 use(url)
+
+    def test_a_database_of_mariadb_that_is_not_there(self, mariadb_server, use):
+        with mariadb_server.fresh_database() as url:
+            pass
+        with pytest.raises(StoreUnavailable, match=r"cannot be .*: Unknown database 'devicesvc_test_\w+'\.$"):
+            use(url)
 
     def test_a_database_that_is_not_there(self, postgres_server, use):
         with postgres_server.fresh_database() as url:

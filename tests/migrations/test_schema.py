@@ -3,7 +3,7 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import NullPool, create_engine, inspect, select, text
+from sqlalchemy import NullPool, Text, create_engine, inspect, make_url, select, text
 
 from devicesvc import migrations
 from devicesvc.dao.sql import schema
@@ -46,8 +46,10 @@ def test_the_database_finds_no_difference_from_tables_made_without_a_migration(c
     found = described(connection)
     if connection.dialect.name == "sqlite":
         other = f"sqlite:///{tmp_path}/other.db"
-    else:
+    elif connection.dialect.name == "postgresql":
         other = request.getfixturevalue("another_postgres_url")
+    else:
+        other = request.getfixturevalue("another_mariadb_url")
     with create_engine(other, poolclass=NullPool).begin() as direct:
         schema.metadata.create_all(direct)
         assert found == described(direct)
@@ -56,6 +58,16 @@ def test_the_database_finds_no_difference_from_tables_made_without_a_migration(c
 @pytest.fixture
 def another_postgres_url(postgres_server):
     with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+def another_mariadb_url(mariadb_server):
+    """Its tables compare by code point: the revisions say so of each table, the metadata do not."""
+    with mariadb_server.fresh_database() as url:
+        [(version,)] = mariadb_server.do("SELECT version()")
+        by_code_point = "utf8mb4_nopad_bin" if "MariaDB" in version else "utf8mb4_0900_bin"
+        mariadb_server.do(f"ALTER DATABASE {make_url(url).database} COLLATE {by_code_point}")
         yield url
 
 
@@ -68,9 +80,27 @@ def test_postgresql_compares_every_text_by_code_point(postgres_url):
     )
     with create_engine(postgres_url, poolclass=NullPool).connect() as connection:
         found: dict[str, str] = dict(connection.execute(collations).all())
-    texts = {str(column) for table in schema.metadata.sorted_tables for column in table.c if column.type is schema.TEXT}
-    assert len(texts) >= 18
-    assert found == dict.fromkeys(texts, "C")
+    assert found == dict.fromkeys(texts(), "C")
+
+
+def texts():
+    """The columns of text, as table.column."""
+    columns = [column for table in schema.metadata.sorted_tables for column in table.c]
+    found = {str(column) for column in columns if isinstance(column.type, Text)}
+    assert len(found) >= 18
+    return found
+
+
+def test_mariadb_compares_every_text_by_code_point_with_the_spaces_at_its_end(mariadb_url):
+    migrations.upgrade(mariadb_url)
+    collations = text(
+        "SELECT concat(table_name, '.', column_name), collation_name FROM information_schema.columns"
+        " WHERE table_schema = database() AND collation_name IS NOT NULL AND table_name <> 'alembic_version'"
+    )
+    with create_engine(mariadb_url, poolclass=NullPool).connect() as connection:
+        found: dict[str, str] = dict(connection.execute(collations).all())
+    assert set(found) == texts()
+    assert set(found.values()) in ({"utf8mb4_nopad_bin"}, {"utf8mb4_0900_bin"})
 
 
 def test_a_new_registry_has_had_no_changes(connection):

@@ -24,6 +24,7 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
 from devicesvc.sample import DEVICES
 from devicesvc.transfer import csv_source, csv_target, rejects, sql_source, sql_target
+from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.mover import Result, Watcher, migrate
 from devicesvc.transfer.source import Chunk, Unreadable
 from tests.csv_codec.test_formats import file, row
@@ -97,8 +98,8 @@ def url(database):
 @pytest.fixture(params=[kind.name for kind in KINDS])
 def target(request, tmp_path):
     """The URL of a target, ready to be filled."""
-    if request.param == "postgresql":
-        made = request.getfixturevalue("postgres_url")
+    if request.param in ("postgresql", "mariadb"):
+        made = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
         upgrade(made)
         return made
     return {"csv": str(tmp_path / "to.csv"), "sqlite": f"sqlite:///{tmp_path}/to.db"}[request.param]
@@ -482,7 +483,7 @@ class TestTargets:
 
     def test_what_is_read_back_must_be_what_was_written(self, monkeypatch, source, target):
         written = sql_target.SqliteTarget.written
-        for kind in (sql_target.SqliteTarget, csv_target.CsvTarget, sql_target.PostgresTarget):
+        for kind in (sql_target.SqliteTarget, csv_target.CsvTarget, sql_target.PostgresTarget, MariadbTarget):
             read = kind.written
 
             def damaged(self, read=read):

@@ -1,6 +1,7 @@
 """The tables of the SQL stores. Alembic makes them, in migrations/; a test compares the two.
 
-Text is compared and sorted by code point on every database: SQLite does so by itself, PostgreSQL by the collation "C".
+Text is compared and sorted by code point on every database: SQLite does so by itself, PostgreSQL by the collation "C",
+MariaDB by a collation of each table, which the revisions choose: MySQL calls it otherwise.
 """
 
 from typing import Any
@@ -14,12 +15,14 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     UniqueConstraint,
 )
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity
+from devicesvc.model import Device, Group, Rule
 
 metadata = MetaData(
     naming_convention={
@@ -31,15 +34,24 @@ metadata = MetaData(
     }
 )
 
+MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
+
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-def _text(name: str, *more: ForeignKey) -> "Column[str]":
-    return Column(name, TEXT, *more, nullable=False)
+def _text(name: str, length: int, *more: ForeignKey) -> "Column[str]":
+    """A column of text. length: in characters; only MariaDB needs to know, which has no index of a text without one."""
+    return Column(name, TEXT.with_variant(String(length), "mysql"), *more, nullable=False)
 
 
 def _columns(entity: Entity[Any]) -> "list[Column[str]]":
-    return [_text(column.name) for column in entity.in_database]
+    return [
+        _text(column.name, column.rule.max_length if column.in_file else MAX_FOLDED) for column in entity.in_database
+    ]
+
+
+def _reference(name: str, to: str, rule: Rule) -> "Column[str]":
+    return _text(name, rule.max_length, ForeignKey(to, ondelete="CASCADE"))
 
 
 # One row, which every change writes. So changes come one after another, and 0 means that nobody has used the registry.
@@ -64,7 +76,7 @@ devices = Table(
 nics = Table(
     NIC.table,
     metadata,
-    _text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
+    _reference("device_id", "devices.id", Device.RULES["id"]),
     Column("position", Integer, nullable=False),
     *_columns(NIC),
     PrimaryKeyConstraint("device_id", "position"),
@@ -83,8 +95,8 @@ groups = Table(
 memberships = Table(
     MEMBERSHIP.table,
     metadata,
-    _text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
-    _text("group_id", ForeignKey("groups.id", ondelete="CASCADE")),
+    _reference("device_id", "devices.id", Device.RULES["id"]),
+    _reference("group_id", "groups.id", Group.RULES["id"]),
     PrimaryKeyConstraint("device_id", "group_id"),
     Index(None, "group_id", "device_id"),
 )

@@ -4,9 +4,10 @@ Changes that wait together are one transaction, which first writes the one row o
 waits there. Each change is a savepoint, so that it can fail by itself.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import cast
 
 from sqlalchemy.exc import DBAPIError
@@ -17,7 +18,10 @@ from devicesvc.dao.sql import store
 from devicesvc.dao.sql.reads import InTransaction
 from devicesvc.dao.sql.store import COUNT_A_CHANGE, DEFECTS, SqlStore, SqlTransaction
 from devicesvc.dao.urls import StoreUrl
+from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
+
+LONGEST_PAUSE = 0.05  # seconds before a transaction is run again
 
 
 class SerialStore(SqlStore):
@@ -34,9 +38,28 @@ class SerialStore(SqlStore):
         return cast(T, self._group_commit.run(change))
 
     def _commit(self, group: Sequence[Waiting]) -> None:
-        """Run the changes one after another in one transaction, and tell each its outcome when that is committed. What
-        a change raises is its own outcome, but if the database refuses to go on, that is the outcome of all."""
+        """Run the changes in one transaction, and tell each its outcome when that is committed. If the database took
+        the transaction back because of another one, all is run again, for as long as the patience lasts."""
         begin = perf_counter()
+        while True:
+            try:
+                changed, outcomes = self._run(group)
+                break
+            except StoreUnavailable as refusal:
+                error = refusal.__cause__
+                is_late = perf_counter() - begin > store.PATIENCE
+                if is_late or not isinstance(error, DBAPIError) or not self._may_pass(error):
+                    raise
+            sleep(random.uniform(0, LONGEST_PAUSE))  # so that two do not meet again and again
+        if changed:
+            self.observer.committed(changed, perf_counter() - begin)
+        for tell in outcomes:
+            tell()
+
+    def _run(self, group: Sequence[Waiting]) -> tuple[int, list[Callable[[], None]]]:
+        """Run the changes one after another in one transaction. Return how many have changed something, and what tells
+        each its outcome. What a change raises is its own outcome, but if the database refuses to go on, that is the
+        outcome of all."""
         outcomes: list[Callable[[], None]] = []
         changed = proofs = 0
         shared = len(group) > 1
@@ -60,10 +83,7 @@ class SerialStore(SqlStore):
                     connection.exec_driver_sql("RELEASE SAVEPOINT a_change")
             if not changed and not proofs:
                 connection.rollback()
-        if changed:
-            self.observer.committed(changed, perf_counter() - begin)
-        for tell in outcomes:
-            tell()
+        return changed, outcomes
 
     def close(self) -> None:
         self._group_commit.close()

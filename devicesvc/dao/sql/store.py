@@ -205,7 +205,11 @@ class SqlStore(Store):
                 raise
             if transaction.is_active:
                 with self._understood("The outcome is unknown."):
-                    transaction.commit()
+                    try:
+                        transaction.commit()
+                    except Exception:
+                        connection.invalidate()  # the next change must not find this one in its transaction
+                        raise
 
     @contextmanager
     def _understood(self, consequence: str, passing: type[StoreUnavailable] = StoreUnavailable) -> Iterator[None]:
@@ -220,9 +224,14 @@ class SqlStore(Store):
             may_pass = self._may_pass(error)
             if isinstance(error, DEFECTS) and not may_pass:
                 raise
-            reason = str(error.orig).strip().splitlines()[0].rstrip(".")
             kind = passing if may_pass else StoreUnavailable
-            raise kind(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
+            raise kind(f"{self._redacted} cannot be used: {reason_of(error.orig)}. {consequence}") from error
+
+
+def reason_of(error: object) -> str:
+    """What a driver's error says, on one line. error: PyMySQL gives it a number before the words."""
+    words = str((getattr(error, "args", None) or (error,))[-1]).strip()
+    return words.splitlines()[0].rstrip(".") if words else type(error).__name__
 
 
 def check(url: StoreUrl) -> list[str]:

@@ -30,7 +30,17 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, Entity, nic_rows, stored_device, stored_devices, stored_group
+from devicesvc.columns import (
+    DEVICE,
+    ENTITIES,
+    GROUP,
+    MEMBERSHIP,
+    Entity,
+    nic_rows,
+    stored_device,
+    stored_devices,
+    stored_group,
+)
 from devicesvc.dao.base import (
     ChangeSet,
     Cursor,
@@ -48,7 +58,7 @@ from devicesvc.dao.sql.reads import InTransaction, Source
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 CHUNK = 500  # values in one statement: databases limit them
-MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
+LONGEST = max(schema.MAX_FOLDED, *(column.rule.max_length for each in ENTITIES for column in each.columns))
 
 FIRST_GROUP = "group_0"  # the parameter with the id of the first of the groups that a device must be in
 NOTHING = "\0"  # a text that no database can hold
@@ -68,11 +78,14 @@ class _Shape(NamedTuple):
 
 
 def _storable(value: str) -> bool:
+    """Whether a field may have this value: no statement need ask for any other, and MariaDB takes none of megabytes."""
+    if len(value) > LONGEST or NOTHING in value:
+        return False
     try:
         value.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return NOTHING not in value
+    return True
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -228,9 +241,10 @@ _lists = _function(
     Text(),
     sqlite="json_group_array(json_array({}))",
     postgresql="CAST(json_agg(json_build_array({})) AS text)",
+    mysql="json_arrayagg(json_array({}))",
 )
 # Where a text has another one, counted from 1; 0 if nowhere. LIKE of SQLite takes some characters for others.
-_place = _function(Integer(), sqlite="instr({})", postgresql="strpos({})")
+_place = _function(Integer(), sqlite="instr({})", postgresql="strpos({})", mysql="instr({})")
 
 _NICS = (
     select(_lists(*(schema.nics.c[name] for name in ("position", "type", "mac", "ipv4"))))
@@ -255,7 +269,7 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
             if (wanted := getattr(where, name)) is not None:
                 yield name, wanted
         if where.model is not None:
-            yield "model", where.model if len(where.model) <= MAX_FOLDED else NOTHING
+            yield "model", where.model
         yield from ((f"group_{number}", id) for number, id in enumerate(where.group_ids))
 
     @classmethod
