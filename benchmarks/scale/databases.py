@@ -54,14 +54,10 @@ def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds
 def script_of(registry: Registry, sent: list[str], is_change: bool) -> str:
     """The statements for pgbench, on a device picked at random, to which a change gives a new name."""
     lines = [f"\\set id {FIRST_ID} + {registry.id_step} * random(0, {registry.devices - 1})"]
-    lines += ["\\set new_name random(1, 1000000000)", "BEGIN;"] if is_change else []
+    lines += ["\\set name random(1, 1000000000)", "BEGIN;"] if is_change else []
     for statement in sent:
-        text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])")
-        if text.startswith("UPDATE devices"):
-            # Each value comes from the read before it; the id in WHERE has a name of its own.
-            text = text.replace("name=%(name)s", "name=%(new_name)s").replace("%(its_id)s", "%(id)s")
-        text = re.sub(r"%\((\w+)\)s", r":\1", text)
-        lines.append(f"{text} \\gset" if is_change and text.startswith("SELECT devices.id") else f"{text};")
+        text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])").replace("its_id", "id")
+        lines.append(re.sub(r"%\((\w+)\)s", r":\1", text) + ";")
     return "\n".join([*lines, *["COMMIT;"] * is_change, ""])
 
 
@@ -89,14 +85,12 @@ def _read(database: sqlite3.Connection, sent: list[Statement], id: str) -> None:
 
 
 def _change(database: sqlite3.Connection, sent: list[Statement], id: str) -> None:
-    row: list[str] = []
     database.execute("BEGIN IMMEDIATE")
     for statement, parameters in sent:
         if statement.startswith("SELECT devices.id"):
-            row = list(database.execute(statement, (id,)).fetchone()[:-1])
+            database.execute(statement, (id,)).fetchall()
         elif statement.startswith("UPDATE devices"):
-            row[1] = f"bare-{time.perf_counter_ns()}"  # the name
-            database.execute(statement, (*row, id))
+            database.execute(statement, (f"bare-{time.perf_counter_ns()}", id))
         else:
             database.execute(statement, parameters)
     database.execute("COMMIT")

@@ -103,6 +103,15 @@ class TestSqlite:
         page = plan.index("SEARCH devices USING INDEX sqlite_autoindex_devices_1 (id=?)")
         assert next(step for step in plan[:page] if "devices" in step).startswith("SCAN devices USING COVERING INDEX")
 
+    def test_a_change_writes_only_the_columns_that_differ(self, store):
+        """SQLite would write the indexes of all that are named."""
+        sent = []
+        event.listen(store._engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "x", "hardware": {"sn": "y"}}))
+        assert [each for each in sent if each.startswith("UPDATE devices")] == [
+            "UPDATE devices SET name=?, hardware_sn=? WHERE devices.id = ?"
+        ]
+
     def plan(self, store, query, values):
         with store._reading() as connection:
             return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", tuple(values))]

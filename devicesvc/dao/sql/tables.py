@@ -332,9 +332,18 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
             connection.execute(insert(self._table), self._rows(items))
 
     def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
+        # Only the columns that differ: SQLite writes the indexes of all that are named, also if their values stay.
+        changes: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for old, new in pairs:
+            before, after = self._entity.to_row(old), self._entity.to_row(new)
+            changed = {
+                name: value for name, was, value in zip(after._fields, before, after, strict=True) if was != value
+            }
+            if changed:
+                changes.setdefault(tuple(changed), []).append({**changed, "its_id": new.id})
         with self._source.connect() as connection:
-            rows = [{**row, "its_id": row["id"]} for row in self._rows([item for _, item in pairs])]
-            connection.execute(self._change, rows)
+            for rows in changes.values():
+                connection.execute(self._change, rows)
 
     def _delete(self, ids: Sequence[str]) -> None:
         with self._source.connect() as connection:  # the foreign keys take the memberships along
