@@ -3,6 +3,7 @@
 # make coverage runs all tests and shows the lines that no test reaches; it fails below the floor in setup.cfg
 # make test-long runs the tests that take minutes: kill -9, full disks, crashes, long random sequences of calls
 # make test-fuzz SECONDS=600 sends whatever a client may send to a service on each kind of store, for so long
+# make test-cluster runs services on clusters that lose nodes (ROUNDS=5 times each); it needs the packages that .ci/test installs
 # make test-container builds the image, and tests it and compose.yaml; it needs a Docker engine
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
@@ -24,8 +25,8 @@ LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test coverage test-long test-fuzz test-container mutants check hooks wheel lock image push audit bench bench-migrate \
-  bench-scale calls picture api-table clean
+.PHONY: run test coverage test-long test-fuzz test-cluster test-container mutants check hooks wheel lock image push audit bench \
+  bench-migrate bench-scale calls picture api-table clean
 
 run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -42,6 +43,9 @@ test-long: $(VENV)/installed-dev
 
 test-fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+test-cluster: $(VENV)/installed-cluster
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 test-container: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/container $(ARGS)
@@ -113,13 +117,14 @@ $(VENV)/bin/python:
 
 # $(VENV)/installed marks that setup.cfg is installed; -test and the others mark that this extra is installed too.
 INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants \
-  $(VENV)/installed-audit $(VENV)/installed-bench
+  $(VENV)/installed-audit $(VENV)/installed-bench $(VENV)/installed-cluster
 $(VENV)/installed: EXTRA =
 $(VENV)/installed-test: EXTRA = [test]
 $(VENV)/installed-dev: EXTRA = [dev]
 $(VENV)/installed-mutants: EXTRA = [mutants]
 $(VENV)/installed-audit: EXTRA = [audit]
 $(VENV)/installed-bench: EXTRA = [bench]
+$(VENV)/installed-cluster: EXTRA = [cluster]
 $(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
 	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'

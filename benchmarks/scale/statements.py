@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
-
 from devicesvc.dao.base import PageRequest
 from devicesvc.dao.sql.store import SqlStore
 from devicesvc.model import DeviceFilter
@@ -25,17 +23,9 @@ def of_read(store: SqlStore, read: Callable[[], object]) -> Statement:
 def of_change(store: SqlStore, id: str, changes: Mapping[str, Any]) -> list[Statement]:
     """The statements between BEGIN and COMMIT of a change of one device, by a connection that has been used before."""
     store.write(lambda tx: tx.devices.get(id))
-    sent: list[Statement] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(store._engine, "before_cursor_execute", note)
-    try:
+    with _caught(store) as sent:
         store.write(lambda tx: tx.devices.update(id, changes))
-    finally:
-        event.remove(store._engine, "before_cursor_execute", note)
-    return [each for each in sent if not each[0].startswith("BEGIN")]
+    return [(statement.removeprefix("BEGIN; "), parameters) for statement, parameters in sent]
 
 
 def plan(store: SqlStore, where: DeviceFilter, request: PageRequest) -> str:
@@ -53,16 +43,16 @@ def plan(store: SqlStore, where: DeviceFilter, request: PageRequest) -> str:
 
 @contextmanager
 def _caught(store: SqlStore) -> Iterator[list[Statement]]:
-    """Note each statement that is read past SQLAlchemy."""
+    """Note each statement that runs past SQLAlchemy."""
     sent: list[Statement] = []
-    fetch = store._reads._fetch
+    do = store._statements.do
 
-    def noted(statement: str, parameters: Any, connection: Any) -> Any:
+    def noted(connection: Any, statement: str, parameters: Any = ()) -> Any:
         sent.append((statement, parameters))
-        return fetch(statement, parameters, connection)
+        return do(connection, statement, parameters)
 
-    store._reads._fetch = noted  # type: ignore[method-assign]
+    store._statements.do = noted  # type: ignore[method-assign]
     try:
         yield sent
     finally:
-        store._reads._fetch = fetch  # type: ignore[method-assign]
+        store._statements.do = do  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, device_of_rows
 from devicesvc.csv_codec.formats import DEVICE_CSV
-from devicesvc.dao.sql.postgresql import COUNTED, NOBODY_CHANGES
+from devicesvc.dao.sql.row_locks import COUNTED, NOBODY_CHANGES
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from devicesvc.columns import ENTITIES
 from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.sql.postgresql import ALONE
+from devicesvc.dao.sql.row_locks import ALONE
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE

@@ -12,6 +12,7 @@ from sqlalchemy import NullPool, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 
 from devicesvc.dao.base import Cursor, PageRequest
+from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
@@ -19,6 +20,7 @@ from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
 from tests.dao.conftest import written
 from tests.hard_data import device
+from tests.worker.conftest import until
 
 FIRST = DEVICES[0]
 
@@ -37,28 +39,39 @@ def add(device):
     return lambda tx: tx.devices.add(device)
 
 
+def remove(id):
+    return lambda tx: tx.devices.remove([id])
+
+
 @pytest.fixture
-def statement(monkeypatch):
+def sent(monkeypatch):
+    """Gives the list of all statements that a store sends from now on, with their parameters."""
+
+    def sent(store):
+        statements = []
+        do = store._statements.do
+
+        def noted(connection, statement, parameters=()):
+            statements.append((statement, parameters))
+            return do(connection, statement, parameters)
+
+        monkeypatch.setattr(store._statements, "do", noted)
+        return statements
+
+    return sent
+
+
+@pytest.fixture
+def statement(sent):
     """Gives the statement that a page is read with, and its parameters."""
 
     def statement(store, where, request):
-        sent = []
-        fetch = store._reads._fetch
-
-        def noted(*given):
-            sent.append(given[:2])
-            return fetch(*given)
-
-        monkeypatch.setattr(store._reads, "_fetch", noted)
+        statements = sent(store)
         store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request))
-        [found] = sent
+        [found] = statements
         return found
 
     return statement
-
-
-def remove(id):
-    return lambda tx: tx.devices.remove([id])
 
 
 class TestSqlite:
@@ -103,12 +116,11 @@ class TestSqlite:
         page = plan.index("SEARCH devices USING INDEX sqlite_autoindex_devices_1 (id=?)")
         assert next(step for step in plan[:page] if "devices" in step).startswith("SCAN devices USING COVERING INDEX")
 
-    def test_a_change_writes_only_the_columns_that_differ(self, store):
+    def test_a_change_writes_only_the_columns_that_differ(self, store, sent):
         """SQLite would write the indexes of all that are named."""
-        sent = []
-        event.listen(store._engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        statements = sent(store)
         store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "x", "hardware": {"sn": "y"}}))
-        assert [each for each in sent if each.startswith("UPDATE devices")] == [
+        assert [each for each, _ in statements if each.startswith("UPDATE devices")] == [
             "UPDATE devices SET name=?, hardware_sn=? WHERE devices.id = ?"
         ]
 
@@ -255,6 +267,10 @@ def test_what_cannot_be_opened_in_one_sentence_without_the_password(url, words):
     assert "\n" not in str(refused.value)
 
 
+NIC = {"type": "eth", "mac": "00:00:00:00:00:01", "ipv4": "10.0.0.1"}
+
+WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -332,16 +348,66 @@ class TestPostgresql:
             other.execute(f"DROP OWNED BY {role}")
             other.execute(f"DROP ROLE {role}")
 
-    def test_a_connection_that_is_cut_fails_one_change_and_heals(self, store, other):
+    def test_a_change_whose_connection_is_cut_runs_again(self, store, other, caplog):
+        tries: list[str] = []
+
+        def change(tx):
+            tx.devices.add(device(str(len(tries))))
+            if not tries:
+                tries.append("cut")
+                other.execute(CUT)
+            return tx.devices.missing([FIRST.id])
+
+        with caplog.at_level("INFO", "devicesvc.changes"):
+            assert store.write(change) == []
+        assert [each.getMessage() for each in caplog.records] == ["devices added: 1"]
+        assert {each.id for each in store.devices.list()} == {"1", *(each.id for each in DEVICES)}
+
+    def test_a_change_whose_connection_is_cut_again_and_again_is_given_up(self, store, other, monkeypatch):
         def change(tx):
             tx.devices.add(device("1"))
             other.execute(CUT)
-            tx.devices.list()
+            tx.devices.missing([FIRST.id])
 
+        monkeypatch.setattr(sql_store, "PATIENCE", 0.2)
         with pytest.raises(StoreUnavailable, match="Nothing was changed"):
             store.write(change)
         assert len(store.devices.list()) == 5
         store.write(add(device("1")))
+
+    def test_a_change_that_waited_for_another_sees_all_that_the_other_did(self, store, other, postgres_url):
+        """Interfaces are in a table of their own, whose rows are not locked."""
+        is_locked, may_end = threading.Event(), threading.Event()
+
+        def first(tx):
+            tx.devices.update(FIRST.id, {"status": "first", "nic": [NIC]})
+            is_locked.set()
+            assert may_end.wait(10)
+
+        with open_store(postgres_url) as another, ThreadPoolExecutor(2) as pool:
+            one = pool.submit(store.write, first)
+            assert is_locked.wait(10)
+            two = pool.submit(another.write, lambda tx: tx.devices.get(FIRST.id))
+            until(lambda: other.execute(WAITING).fetchone()[0], "the second waits for the first")
+            may_end.set()
+            one.result()
+            assert (two.result().status, len(two.result().nic)) == ("first", 1)
+
+    def test_a_server_that_does_not_answer_is_given_up(self, postgres_url, monkeypatch):
+        """pg_sleep stands in for it, without the server's own limit."""
+        monkeypatch.setattr(servers, "MARGIN", 0.3)
+        monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 0)
+        monkeypatch.setattr(sql_store, "PATIENCE", 2)
+        upgrade(postgres_url)
+        with open_store(postgres_url) as hasty:
+
+            def stand_still(tx):
+                with tx.devices._source.connect() as connection:
+                    connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+            with pytest.raises(StoreUnavailable, match=r"has not answered for 0.3 seconds\. Nothing was changed"):
+                hasty.write(stand_still)
+            hasty.write(add(device("1")))
 
     def test_connections_that_are_cut_while_they_rest_are_not_noticed(self, store, other):
         with ThreadPoolExecutor(8) as pool:

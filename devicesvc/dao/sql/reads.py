@@ -3,14 +3,16 @@
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql.dml import UpdateBase
+
+from devicesvc.dao.sql.statements import Statements, Values
 
 Understood = Callable[[], AbstractContextManager[None]]  # raises StoreUnavailable for what a database refuses
 
@@ -20,8 +22,12 @@ class Source(ABC):
     Here nothing is locked: for one statement, and for a change that is alone until it ends."""
 
     @abstractmethod
-    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
-        """All rows of a query. values: of its parameters. The same object comes again for the same query."""
+    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
+        """All rows of a query. The same object comes again for the same query."""
+
+    def rows_of_one(self, _table: Table, query: Select[Any], id: str) -> Sequence[Any]:
+        """The rows of a query for an item of a table, which is locked. id: of the item, the parameter of the query."""
+        return self.rows(query, {"id": id})
 
     @abstractmethod
     def connect(self) -> AbstractContextManager[Connection]:
@@ -42,13 +48,20 @@ class Source(ABC):
 
 
 class InTransaction(Source):
-    """Reads in the transaction of a change."""
+    """Reads and changes in the transaction of a change."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, statements: Statements) -> None:
         self._connection = connection
+        self._raw = connection.connection
+        self._statements = statements
 
-    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
-        return self._connection.execute(query, values).all()
+    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
+        return self._statements.rows(self._raw, query, values)
+
+    def change(self, query: UpdateBase, rows: Sequence[Values]) -> None:
+        """Run a change for each of these rows. The same object comes again for the same change."""
+        if rows:
+            self._statements.change(self._raw, query, rows)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -56,7 +69,7 @@ class InTransaction(Source):
 
 
 class Reads(Source):
-    """Reads what is durable now. Statements go past SQLAlchemy, which takes several times as long as the database.
+    """Reads what is durable now.
 
     engine: its connections commit each statement by themselves; it has no pool, whose part is done here in a fraction
     of the time. most: how many connections there may be. patience: seconds that a call waits for one. is_current:
@@ -72,6 +85,7 @@ class Reads(Source):
         is_current: Callable[[dict[Any, Any]], bool],
         understood: Understood,
         snapshot: Callable[[], AbstractContextManager[Connection]],
+        statements: Statements,
     ) -> None:
         self._engine = engine
         self._free = threading.Semaphore(most)
@@ -80,57 +94,51 @@ class Reads(Source):
         self._understood = understood
         self._snapshot = snapshot
         self._resting: deque[PoolProxiedConnection] = deque()
-        self._compiled = lru_cache(1000)(self._compile)
+        self._statements = statements
 
-    def rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
-        statement, names, constants = self._compiled(query)
-        given = {**constants, **values}
-        parameters = given if names is None else [given[name] for name in names]
+    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
         with self._understood():
             if not self._free.acquire(timeout=self._patience):
                 raise PoolTimeout
             try:
-                return self._fetch(statement, parameters, self._take())
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                return self._fetch(statement, parameters, None)
+                return self._tried(query, values)
             finally:
                 self._free.release()
+
+    def _tried(self, query: Select[Any], values: Values) -> Sequence[Any]:
+        try:
+            return self._fetch(self._take(), query, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._fetch(None, query, values)
 
     def connect(self) -> AbstractContextManager[Connection]:
         return self._snapshot()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, for good."""
+        self._close_resting()
+
+    def _close_resting(self) -> None:
         with suppress(IndexError):
             while True:
                 self._resting.pop().close()
 
-    def _compile(self, query: Select[Any]) -> tuple[str, list[str] | None, Mapping[str, Any]]:
-        """The statement in the words of the database; the names of its parameters by position, if they have one; and
-        the values of those that are always the same."""
-        compiled: Any = query.compile(dialect=self._engine.dialect)
-        return str(compiled), compiled.positiontup, compiled.params
-
-    def _fetch(self, statement: str, parameters: Any, connection: PoolProxiedConnection | None) -> Sequence[Any]:
-        """Run the statement on this connection, or on a new one, and let it rest afterwards."""
-        driver = self._engine.dialect.loaded_dbapi
+    def _fetch(self, connection: PoolProxiedConnection | None, query: Select[Any], values: Values) -> Sequence[Any]:
+        """Run the query on this connection, or on a new one, and let it rest afterwards."""
+        if not connection:
+            try:
+                connection = self._engine.raw_connection()
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise self._statements.wrapped(error, None) from error
         try:
-            connection = connection or self._engine.raw_connection()
-            cursor = connection.cursor()
-            cursor.execute(statement, parameters)
-            found = cursor.fetchall()
-            cursor.close()
-        except driver.Error as error:
-            is_dead = bool(connection) and self._engine.dialect.is_disconnect(error, connection, None)
-            if connection:
-                connection.invalidate(error)
-            if is_dead:
-                self.close()  # those that rest are dead too
-            raise DBAPIError.instance(
-                statement, parameters, error, driver.Error, connection_invalidated=is_dead, dialect=self._engine.dialect
-            ) from error
+            found = self._statements.rows(connection, query, values)
+        except DBAPIError as error:
+            connection.invalidate(error)
+            if error.connection_invalidated:
+                self._close_resting()  # they are dead too
+            raise
         self._resting.append(connection)
         return found
 

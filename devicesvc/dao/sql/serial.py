@@ -24,6 +24,7 @@ class SerialStore(SqlStore):
     """As SqlStore, with one connection for changes."""
 
     WRITERS = 1
+    _BEGIN = COUNT_A_CHANGE
 
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
         self._group_commit = GroupCommit(self._commit, store.PATIENCE)
@@ -39,13 +40,12 @@ class SerialStore(SqlStore):
         outcomes: list[Callable[[], None]] = []
         changed = proofs = 0
         shared = len(group) > 1
-        with self._changing() as connection:
-            connection.execute(COUNT_A_CHANGE)
+        with self._changing(self._BEGIN) as connection:
             for change, outcome in group:
                 if shared:  # in SQL: SQLAlchemy's savepoints take a third of the time of a change
                     connection.exec_driver_sql("SAVEPOINT a_change")
                 try:
-                    tx = SqlTransaction(InTransaction(connection))
+                    tx = SqlTransaction(InTransaction(connection, self._statements))
                     outcomes.append(partial(outcome.set_result, change(tx)))
                 except Exception as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, DEFECTS):

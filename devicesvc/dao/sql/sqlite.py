@@ -24,7 +24,7 @@ class SqliteStore(SerialStore):
     _BYTES = text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)")
     _READING = {"begin": "BEGIN"}
 
-    def _make_engine(self, autocommit: bool = False, **pool: Any) -> Engine:
+    def _make_engine(self, answer: float, **pool: Any) -> Engine:  # noqa: ARG002 - no server has to answer
         path, patience = self._url.path, store.PATIENCE
         if not path.is_file():
             raise StoreUnavailable(f"There is no file {path}: devicesvc db upgrade {self._redacted} makes it.")
@@ -47,11 +47,9 @@ class SqliteStore(SerialStore):
             if not self._is_current(record.info):
                 raise DisconnectionError
 
-        if not autocommit:
-
-            @event.listens_for(engine, "begin")
-            def begin(connection: Connection) -> None:
-                connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
 
         return engine
 

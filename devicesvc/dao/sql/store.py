@@ -5,12 +5,12 @@ A read is on what is durable then. How changes are kept apart, the module of eac
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine, TextClause, func, inspect, select, update
+from sqlalchemy import Connection, Engine, TextClause, func, inspect, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -24,7 +24,8 @@ from sqlalchemy.pool import NullPool
 
 from devicesvc.dao.base import ChangeSet, Size, Store
 from devicesvc.dao.sql import schema
-from devicesvc.dao.sql.reads import InTransaction, Reads, Source
+from devicesvc.dao.sql.reads import InTransaction, Reads
+from devicesvc.dao.sql.statements import Statements
 from devicesvc.dao.sql.tables import (
     SqlDevices,
     SqlDeviceWriter,
@@ -38,6 +39,8 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import MAX_NICS, Device
 
 PATIENCE = 5  # seconds that a change waits for others, and a call for a connection
+CHANGE_SECONDS = 6  # that one statement of a change may take on a server; to wait for others is part of it
+READ_SECONDS = 15  # that one statement which reads may take on a server
 # Connections of a worker: PostgreSQL takes 100 of all, if it is not told otherwise.
 READERS = 23  # for reads of one statement
 SNAPSHOTS = 8  # for reads of several
@@ -52,7 +55,7 @@ PROBE = {
     "status": "s" * 32,
 }
 
-COUNT_A_CHANGE = update(schema.registry).values(changes=schema.registry.c.changes + 1)
+COUNT_A_CHANGE = "UPDATE registry SET changes = changes + 1"
 
 DEFECTS = (DataError, IntegrityError, NotSupportedError)  # of this program: a statement was wrong, all else is well
 
@@ -66,7 +69,7 @@ class TryAgain(StoreUnavailable):
 class SqlTransaction:
     """What a change gets: the tables, in one transaction."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: InTransaction) -> None:
         self.is_proof = False  # whether it is committed although it changes nothing
         self.change_set = ChangeSet()
         self.devices = SqlDeviceWriter(source, self.change_set)
@@ -82,6 +85,8 @@ class SqlStore(Store):
     """
 
     WRITERS: ClassVar[int]  # connections of a worker for changes
+    _IS_TRIED: ClassVar[bool] = True  # whether each is tried before a change, which may have to fail else
+    _BEGIN: ClassVar[str]  # how a change begins that is alone and is counted in the table `registry`
     _BYTES: ClassVar[TextClause]  # how many the database has
     _READING: ClassVar[Mapping[str, Any]]  # options of SQLAlchemy for a transaction that reads one snapshot
 
@@ -89,14 +94,16 @@ class SqlStore(Store):
         self._url = url
         self._redacted = url.redacted
         try:
-            pool: dict[str, Any] = {"pool_pre_ping": True, "max_overflow": 0, "pool_timeout": PATIENCE}
-            self._engine = self._make_engine(pool_size=self.WRITERS, **pool)
-            self._snapshots = self._make_engine(pool_size=SNAPSHOTS, **pool)
-            single = self._make_engine(autocommit=True, poolclass=NullPool, pool_reset_on_return=None)
+            self._begin()
+            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": PATIENCE, "pool_pre_ping": True}
+            self._snapshots = self._make_engine(READ_SECONDS, pool_size=SNAPSHOTS, **pool)
+            pool["pool_pre_ping"] = self._IS_TRIED
+            self._engine = self._make_engine(CHANGE_SECONDS, pool_size=self.WRITERS, **pool)
+            single = self._make_engine(READ_SECONDS, poolclass=NullPool, pool_reset_on_return=None)
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
-        nothing_read = partial(self._understood, "Nothing was read.")
-        self._reads = Reads(single, READERS, PATIENCE, self._is_current, nothing_read, self._reading)
+        self._statements = Statements(single.dialect)
+        self._reads = self._make_reads(single, self._snapshots)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -111,6 +118,9 @@ class SqlStore(Store):
         except StoreUnavailable:
             self.close()
             raise
+
+    def _begin(self) -> None:
+        """What is done before any connection is made."""
 
     @property
     def devices(self) -> SqlDevices:
@@ -145,49 +155,61 @@ class SqlStore(Store):
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
-        with self._changing() as connection:
-            connection.execute(COUNT_A_CHANGE)  # others wait
+        with self._changing(self._BEGIN) as connection:
             if connection.execute(select(schema.registry.c.changes)).scalar_one() > 1:
                 return  # somebody else was first
-            SqlTransaction(InTransaction(connection)).devices.put_many(first)
+            SqlTransaction(InTransaction(connection, self._statements)).devices.put_many(first)
         log.info("Made %s with %d sample devices: %s", self._redacted, len(first), ", ".join(each.id for each in first))
 
     @abstractmethod
-    def _make_engine(self, autocommit: bool = False, **pool: Any) -> Engine:
-        """Connections to the database. autocommit: each statement commits by itself. pool: options of create_engine."""
+    def _make_engine(self, answer: float, **pool: Any) -> Engine:
+        """Connections to the database, on which a statement commits by itself unless a transaction was begun. answer:
+        seconds that a statement may take. pool: options of create_engine."""
+
+    def _make_reads(self, engine: Engine, snapshots: Engine, kind: Callable[..., Reads] = Reads) -> Reads:
+        """Reads on the connections of one engine, and of another for those of several statements."""
+        nothing_read = partial(self._understood, "Nothing was read.")
+        snapshot = partial(self._reading, snapshots)
+        return kind(engine, READERS, PATIENCE, self._is_current, nothing_read, snapshot, self._statements)
 
     def _is_current(self, _info: dict[Any, Any]) -> bool:
         """Whether a connection, by its info, still leads to the right database."""
         return True
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, snapshots: Engine | None = None) -> Iterator[Connection]:
         """A transaction to read in."""
         with self._understood("Nothing was read."):
-            engine = self._snapshots.execution_options(**self._READING)
+            engine = (snapshots or self._snapshots).execution_options(**self._READING)
             with engine.connect() as connection, connection.begin():
                 yield connection
 
-    def _is_race(self, _error: DBAPIError) -> bool:
-        """Whether another change was in the way of this one, which the database has taken back."""
+    def _may_pass(self, _error: DBAPIError) -> bool:
+        """Whether the next try may be better: another change was in the way, or the connection was lost."""
         return False
 
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        """A transaction to write in: it is committed unless it has ended."""
+    def _changing(self, begin: str) -> Iterator[Connection]:
+        """A transaction to write in: it is committed unless it has ended. begin: its first statements."""
         with (
-            self._understood("Nothing was changed."),
+            self._understood("Nothing was changed.", TryAgain),
             self._engine.connect() as connection,
             connection.begin() as transaction,
         ):
-            yield connection
+            try:
+                self._statements.do(connection.connection, begin)
+                yield connection
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    connection.invalidate(error)  # it has nothing to take back
+                raise
             if transaction.is_active:
                 with self._understood("The outcome is unknown."):
                     transaction.commit()
 
     @contextmanager
-    def _understood(self, consequence: str) -> Iterator[None]:
-        """Say what a database refuses to do in the words of the registry."""
+    def _understood(self, consequence: str, passing: type[StoreUnavailable] = StoreUnavailable) -> Iterator[None]:
+        """Say what a database refuses to do in the words of the registry. passing: the error for what may pass."""
         try:
             yield
         except PoolTimeout as error:
@@ -195,11 +217,11 @@ class SqlStore(Store):
         except InvalidRequestError as error:  # the file was replaced again and again while a connection was taken
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}. {consequence}") from error
         except DBAPIError as error:
-            is_race = self._is_race(error)
-            if isinstance(error, DEFECTS) and not is_race:
+            may_pass = self._may_pass(error)
+            if isinstance(error, DEFECTS) and not may_pass:
                 raise
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
-            kind = TryAgain if is_race else StoreUnavailable
+            kind = passing if may_pass else StoreUnavailable
             raise kind(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
+    Insert,
     Integer,
     Select,
     Table,
@@ -43,7 +44,7 @@ from devicesvc.dao.base import (
     Writer,
 )
 from devicesvc.dao.sql import schema
-from devicesvc.dao.sql.reads import Source
+from devicesvc.dao.sql.reads import InTransaction, Source
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 CHUNK = 500  # values in one statement: databases limit them
@@ -90,15 +91,13 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     _table: ClassVar[Table]
     _all: ClassVar[Select[Any]]  # the rows of all items
     _one: ClassVar[Select[Any]]  # the rows of the item with the parameter `id`
-    _change: ClassVar[Update]  # the item with the parameter `its_id`
     _fields: ClassVar[Mapping[str, ColumnElement[str]]]  # the column of each field that a list may be sorted by
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     def find(self, id: str) -> Item | None:
-        may_exist = _storable(id) and self._source.hold(self._table, [id])
-        rows = self._source.rows(self._one, {"id": id}) if may_exist else None
+        rows = self._source.rows_of_one(self._table, self._one, id) if _storable(id) else None
         return self._item(rows[0]) if rows else None
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
@@ -249,7 +248,6 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
     _table = schema.devices
     _all = select(schema.devices, _NICS)
     _one = _all.where(schema.devices.c.id == bindparam("id"))
-    _change = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
     _fields = _columns_by_field(DEVICE, schema.devices)
 
     def _wanted(self, where: DeviceFilter) -> Iterator[tuple[str, str]]:
@@ -299,7 +297,6 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
     _table = schema.groups
     _all = select(schema.groups)
     _one = _all.where(schema.groups.c.id == bindparam("id"))
-    _change = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
     _fields = _columns_by_field(GROUP, schema.groups)
 
     def _wanted(self, where: GroupFilter) -> Iterator[tuple[str, str]]:
@@ -322,28 +319,28 @@ class SqlGroups(SqlReader[Group, GroupFilter]):
 class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Filter]):
     """The same, to be changed too."""
 
-    def __init__(self, source: Source, change_set: ChangeSet) -> None:
+    _source: InTransaction
+    _added: ClassVar[Insert]
+    _changed: ClassVar[Update]  # the item with the parameter `its_id`
+
+    def __init__(self, source: InTransaction, change_set: ChangeSet) -> None:
         super().__init__(source)
         self.change_set = change_set
 
     def _insert(self, items: Sequence[Item]) -> None:
         self._source.made(self._table, [item.id for item in items])
-        with self._source.connect() as connection:
-            connection.execute(insert(self._table), self._rows(items))
+        self._source.change(self._added, self._rows(items))
 
     def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
         # Only the columns that differ: SQLite writes the indexes of all that are named, also if their values stay.
         changes: dict[tuple[str, ...], list[dict[str, str]]] = {}
         for old, new in pairs:
-            before, after = self._entity.to_row(old), self._entity.to_row(new)
-            changed = {
-                name: value for name, was, value in zip(after._fields, before, after, strict=True) if was != value
-            }
+            before, after = (self._entity.to_row(each)._asdict() for each in (old, new))
+            changed = {name: value for name, value in after.items() if value != before[name]}
             if changed:
                 changes.setdefault(tuple(changed), []).append({**changed, "its_id": new.id})
-        with self._source.connect() as connection:
-            for rows in changes.values():
-                connection.execute(self._change, rows)
+        for rows in changes.values():
+            self._source.change(self._changed, rows)
 
     def _delete(self, ids: Sequence[str]) -> None:
         with self._source.connect() as connection:  # the foreign keys take the memberships along
@@ -360,6 +357,10 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
 
 
 class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
+    _added = insert(schema.devices)
+    _changed = update(schema.devices).where(schema.devices.c.id == bindparam("its_id"))
+    _added_nics = insert(schema.nics)
+
     def _insert(self, items: Sequence[Device]) -> None:
         super()._insert(items)
         self._insert_nics(items)
@@ -377,12 +378,13 @@ class SqlDeviceWriter(SqlDevices, SqlWriter[Device, DeviceFilter]):
         return schema.groups, select(columns.group_id).where(columns.device_id.in_(ids))
 
     def _insert_nics(self, devices: Iterable[Device]) -> None:
-        if rows := [row._asdict() for device in devices for row in nic_rows(device)]:
-            with self._source.connect() as connection:
-                connection.execute(insert(schema.nics), rows)
+        self._source.change(self._added_nics, [row._asdict() for device in devices for row in nic_rows(device)])
 
 
 class SqlGroupWriter(SqlGroups, SqlWriter[Group, GroupFilter]):
+    _added = insert(schema.groups)
+    _changed = update(schema.groups).where(schema.groups.c.id == bindparam("its_id"))
+
     def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
         columns = schema.memberships.c
         return schema.devices, select(columns.device_id).where(columns.group_id.in_(ids))
@@ -423,16 +425,19 @@ class SqlMemberships(MembershipReader):
 class SqlMembershipWriter(SqlMemberships, MembershipWriter):
     """The same, to be changed too."""
 
-    def __init__(self, source: Source, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet) -> None:
+    _source: InTransaction
+    _added = insert(schema.memberships)
+
+    def __init__(
+        self, source: InTransaction, devices: SqlDeviceWriter, groups: SqlGroupWriter, change_set: ChangeSet
+    ) -> None:
         super().__init__(source)
         self.devices = devices
         self.groups = groups
         self.change_set = change_set
 
     def _insert(self, memberships: Sequence[Membership]) -> None:
-        with self._source.connect() as connection:
-            rows = [MEMBERSHIP.to_row(each)._asdict() for each in memberships]
-            connection.execute(insert(schema.memberships), rows)
+        self._source.change(self._added, [MEMBERSHIP.to_row(each)._asdict() for each in memberships])
 
     def _delete(self, memberships: Sequence[Membership]) -> None:
         with self._source.connect() as connection:

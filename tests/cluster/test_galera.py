@@ -1,0 +1,41 @@
+"""As test_patroni.py, on a MariaDB cluster behind HAProxy."""
+
+import time
+
+import pytest
+from devicesvc.migrations import upgrade
+
+from tests.cluster.galera import CHECKED, SUSPECTED, running_cluster
+
+BACK = 2 * SUSPECTED + 4 * CHECKED + 4  # seconds: a node is left out, HAProxy notices, the services connect again
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes, and the tables of a registry."""
+    with running_cluster() as cluster:
+        upgrade(cluster.url)
+        yield cluster
+
+
+def test_a_writer_that_is_killed_costs_no_change(cluster, load, judge):
+    writer = cluster.leader()
+    since = load.fault()
+    writer.kill()
+    load.wait_until_back(since)
+    writer.start(cluster.nodes)
+    cluster.wait_until_whole()
+    load.stop()
+    judge("writer killed", load, writes_back=BACK, reads_back=BACK)
+
+
+def test_a_writer_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
+    writer = cluster.leader()
+    since = load.fault()
+    writer.freeze()
+    load.wait_until_back(since)
+    writer.thaw()
+    cluster.wait_until_whole()
+    load.wait_until_back(time.monotonic())
+    load.stop()
+    judge("writer frozen", load, writes_back=BACK, reads_back=BACK)

@@ -1,0 +1,85 @@
+"""A PostgreSQL cluster loses a node under load: nothing that was acknowledged is lost, nothing that was refused is
+found later, no read is stale, and the services heal by themselves."""
+
+import time
+
+import pytest
+from devicesvc.migrations import upgrade
+
+from tests.cluster.patroni import SENDER_TIMEOUT, TTL, running_cluster
+
+WRITES_BACK = TTL + 5  # seconds
+READS_BACK = 2
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes, and the tables of a registry."""
+    with running_cluster() as cluster:
+        upgrade(cluster.url)
+        yield cluster
+
+
+def standby_of(leader, cluster):
+    return next(node for node in cluster.nodes if node is not leader)
+
+
+def test_a_leader_that_is_killed_costs_no_change(cluster, load, judge):
+    leader = cluster.leader()
+    since = load.fault()
+    leader.kill()
+    load.wait_until_back(since)
+    leader.start(cluster.nodes)
+    cluster.wait_until_whole()
+    load.stop()
+    judge("leader killed", load, writes_back=WRITES_BACK, reads_back=READS_BACK)
+
+
+def test_a_switchover_costs_no_change(cluster, load, judge):
+    since = load.fault()
+    cluster.switch_over()
+    cluster.wait_until_whole()
+    load.wait_until_back(since)
+    load.stop()
+    judge("switchover", load, writes_back=WRITES_BACK, reads_back=READS_BACK)
+
+
+def test_a_leader_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
+    leader = cluster.leader()
+    since = load.fault()
+    leader.freeze()
+    load.wait_until_back(since)
+    leader.thaw()
+    cluster.wait_until_whole()
+    load.wait_until_back(time.monotonic())
+    load.stop()
+    judge("leader frozen", load, writes_back=WRITES_BACK, reads_back=READS_BACK)
+
+
+def test_a_standby_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
+    leader = cluster.leader()
+    standby = standby_of(leader, cluster)
+    since = load.fault()
+    standby.freeze()
+    load.wait_until_back(since)
+    standby.thaw()
+    cluster.wait_until_whole()
+    load.stop()
+    judge("standby frozen", load, writes_back=SENDER_TIMEOUT + 5, reads_back=READS_BACK)
+
+
+def test_no_reader_is_shown_what_a_standby_has_that_was_left_behind(cluster, load, judge):
+    """It is not synchronous when it comes back, and can catch up only when there is a leader."""
+    leader = cluster.leader()
+    behind = standby_of(leader, cluster)
+    since = load.fault()
+    behind.freeze()
+    load.wait_until_back(since)
+    leader.freeze()
+    behind.thaw()
+    load.wait_until_back(time.monotonic())
+    leader.thaw()
+    cluster.wait_until_whole()
+    load.wait_until_back(time.monotonic())
+    load.stop()
+    judge("leader frozen, a standby behind", load, writes_back=WRITES_BACK, reads_back=WRITES_BACK)
