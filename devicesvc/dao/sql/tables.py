@@ -130,6 +130,8 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         by_id = shape.sort == "id"
         value = id if by_id else cls._fields[shape.sort]
         after = [_after(value, id, shape.descending)] if shape.is_after else []
+        if after and by_id and id is not cls._table.c.id:  # a database may start with either of them
+            after.append(_after(cls._table.c.id, cls._table.c.id, shape.descending))
 
         def wanted(what: Select[Any]) -> Select[Any]:
             what = what.select_from(table).where(*conditions, *after).order_by(*_order(value, id, shape.descending))
