@@ -93,7 +93,7 @@ bench: $(VENV)/installed-bench $(if $(shell command -v npm),$(VENV)/json-server/
 bench-migrate: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.migrate $(ARGS)
 
-# It needs Debian's wrk, nginx and postgresql-contrib.
+# It needs Debian's wrk and nginx.
 bench-scale: $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
 

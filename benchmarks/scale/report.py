@@ -33,7 +33,7 @@ make bench-scale ARGS=--quick           # 20,000 devices, one turn each, and it 
 make bench-scale ARGS=--page            # measures nothing: writes this page again from scaling/results.json
 ```
 
-It needs wrk, nginx and pgbench: Debian's packages wrk, nginx and postgresql-contrib.
+It needs Debian's packages wrk and nginx. PostgreSQL is as it comes: 128 MB of `shared_buffers`, 1 GB of `max_wal_size`.
 """
 
 ABOUT = {
@@ -48,8 +48,8 @@ ABOUT = {
     rates.part_of(CHANGE): f"{CLIENTS} clients change the name of one device after another.",
 }
 RATES = f"""\
-The row *{BY_ITSELF}* has the same statements and no HTTP: on PostgreSQL by `pgbench` with {CLIENTS} clients, on SQLite
-by a bare loop in one process, because SQLite has one writer at a time. We aim at {AIM} of it.
+The row *{BY_ITSELF}* is of the same statements without HTTP: on PostgreSQL by `pgbench` with {CLIENTS} clients,
+on SQLite by a bare loop in one process, because SQLite has one writer at a time. We aim at {AIM} of it.
 """
 PLANS = """\
 Each table or index that a page takes devices from, and each sort. All but a few follow an index to the first device of

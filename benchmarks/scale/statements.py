@@ -36,8 +36,9 @@ def plan(store: SqlStore, where: DeviceFilter, request: PageRequest) -> str:
         explain = f"EXPLAIN QUERY PLAN {query}" if is_sqlite else f"EXPLAIN (COSTS OFF) {query}"
         rows = connection.exec_driver_sql(explain, tuple(parameters) if is_sqlite else parameters)
         lines = [str(row[-1]).strip().removeprefix("->").strip() for row in rows]
-    steps = [line for line in lines if re.match(r"(SCAN|SEARCH|USE TEMP|.*(Scan|Sort)\b)", line) and "nics" not in line]
-    # An index is in quotes for nobody, and SQLite has a name of its own for that of a primary key.
+    read = r"(SCAN|SEARCH) (devices|memberships)|USE TEMP|.*Scan.* on (devices|memberships)\b|(Incremental )?Sort$"
+    steps = [line for line in lines if re.match(read, line)]
+    # SQLite has a name of its own for the index of a primary key.
     return "; ".join(dict.fromkeys(step.replace("sqlite_autoindex_devices_1", "pk_devices") for step in steps))
 
 

@@ -143,6 +143,8 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         by_id = shape.sort == "id"
         value = id if by_id else cls._fields[shape.sort]
         after = [_after(value, id, shape.descending)] if shape.is_after else []
+        if after and by_id and id is not cls._table.c.id:  # a database may start with either of them
+            after.append(_after(cls._table.c.id, cls._table.c.id, shape.descending))
 
         def wanted(what: Select[Any]) -> Select[Any]:
             what = what.select_from(table).where(*conditions, *after).order_by(*_order(value, id, shape.descending))
@@ -346,8 +348,15 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
         self._source.change(self._added, self._rows(items))
 
     def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
-        rows = [{**row, "its_id": row["id"]} for row in self._rows([item for _, item in pairs])]
-        self._source.change(self._changed, rows)
+        # Only the columns that differ: SQLite writes the indexes of all that are named, also if their values stay.
+        changes: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for old, new in pairs:
+            before, after = (self._entity.to_row(each)._asdict() for each in (old, new))
+            changed = {name: value for name, value in after.items() if value != before[name]}
+            if changed:
+                changes.setdefault(tuple(changed), []).append({**changed, "its_id": new.id})
+        for rows in changes.values():
+            self._source.change(self._changed, rows)
 
     def _delete(self, ids: Sequence[str]) -> None:
         with self._source.connect() as connection:  # the foreign keys take the memberships along
