@@ -54,7 +54,7 @@ def _reference(name: str, to: str, rule: Rule) -> "Column[str]":
     return _text(name, rule.max_length, ForeignKey(to, ondelete="CASCADE"))
 
 
-# One row, which every change writes. So changes come one after another, and 0 means that nobody has used the registry.
+# One row; 0: nobody has used the registry. Except on PostgreSQL, each change writes it: so they come one by one.
 registry = Table(
     "registry",
     metadata,
