@@ -12,7 +12,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
 from devicesvc.dao.base import Cursor, PageRequest
-from devicesvc.dao.sql import postgresql
+from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
@@ -322,7 +322,7 @@ class TestPostgresql:
 
     def test_a_server_that_does_not_answer_is_given_up(self, postgres_url, monkeypatch):
         """pg_sleep stands in for it, without the server's own limit."""
-        monkeypatch.setattr(postgresql, "MARGIN", 0.3)
+        monkeypatch.setattr(servers, "MARGIN", 0.3)
         monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 0)
         monkeypatch.setattr(sql_store, "PATIENCE", 2)
         upgrade(postgres_url)

@@ -2,21 +2,23 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Engine, NullPool, text
+from sqlalchemy.exc import DBAPIError
 
 from devicesvc.dao.base import T, Transaction
 from devicesvc.dao.sql import store
-from devicesvc.dao.sql.deadline import Connection
-from devicesvc.dao.sql.reads import InTransaction
+from devicesvc.dao.sql.pg_connection import is_lost
+from devicesvc.dao.sql.reads import InTransaction, Reads
 from devicesvc.dao.sql.row_locks import ALONE, TOGETHER, NotAlone, RowLocks
+from devicesvc.dao.sql.servers import Servers
+from devicesvc.dao.sql.standby import ClusterReads
 from devicesvc.dao.sql.store import COUNT_A_CHANGE, SqlStore, SqlTransaction, TryAgain
 
-MARGIN = 3  # seconds after which a server that should have given up a statement is given up
-LOST_SECONDS = 20  # after which a server that says nothing at all is given up
+FIRST_ANSWER = 1  # seconds that a read waits for the primary of a cluster before it looks for a standby
 
 # Two changes have got in each other's way: one is taken back, and may be tried again.
 _RACES = {
@@ -25,9 +27,6 @@ _RACES = {
     "23505",  # unique_violation: another has added this id or name just now
     "23503",  # foreign_key_violation: another has deleted this device or group just now
 }
-# The server is not the one that changes things, or not yet: it is starting, stopping, or a standby now.
-_NOT_NOW = {"25006", "57P01", "57P02", "57P03"}
-
 FIRST_PAUSE = 0.01  # seconds before a second try; it doubles with each
 LONGEST_PAUSE = 0.5
 
@@ -40,6 +39,9 @@ class PostgresqlStore(SqlStore):
     _BEGIN = f"BEGIN; {ALONE}; {COUNT_A_CHANGE}"
     _BYTES = text("pg_database_size(current_database())")
     _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    def _begin(self) -> None:
+        self._servers = Servers(self._url, store.PATIENCE)
 
     def _write(self, change: Callable[[Transaction], T]) -> T:
         end, pause, is_alone = monotonic() + store.PATIENCE, FIRST_PAUSE, False
@@ -69,38 +71,24 @@ class PostgresqlStore(SqlStore):
         return result
 
     def _may_pass(self, error: DBAPIError) -> bool:
-        state = getattr(error.orig, "sqlstate", None)
-        never_connected = state is None and isinstance(error, OperationalError)
-        if is_lost := error.connection_invalidated or never_connected or state in _NOT_NOW:
+        if lost := is_lost(error):
             self._engine.dispose()  # all that rest are lost too
-        return is_lost or state in _RACES
+        return lost or getattr(error.orig, "sqlstate", None) in _RACES
 
     def _make_engine(self, answer: float, **pool: Any) -> Engine:
-        patience = store.PATIENCE
-        settings: dict[str, Any] = {
-            "connect_timeout": patience,
-            # A server that is gone without a word is noticed: in an answer that is awaited, and between two calls.
-            "tcp_user_timeout": LOST_SECONDS * 1000,
-            "keepalives_idle": patience,
-            "keepalives_interval": patience,
-            "keepalives_count": LOST_SECONDS // patience - 1,
-        }
-        given = self._url.sql.query
-        engine = create_engine(
-            self._url.sql,
-            isolation_level="AUTOCOMMIT",
-            **pool,
-            connect_args={
-                **{name: value for name, value in settings.items() if name not in given},
-                "client_encoding": "utf8",
-                "options": f"-c statement_timeout={answer}s -c lock_timeout={patience}s",
-            },
-        )
+        return self._servers.engine(answer, **pool)
 
-        @event.listens_for(engine, "do_connect")
-        def connect(_dialect: object, _record: object, words: Any, options: dict[str, Any]) -> Connection:
-            connection = Connection.connect(*words, **options)
-            connection.deadline = answer + MARGIN
-            return connection
+    def _make_reads(self, single: Engine, snapshots: Engine, kind: Callable[..., Reads] = Reads) -> Reads:
+        if len(self._servers.hosts) == 1:
+            return super()._make_reads(single, snapshots, kind)
+        kind = partial(ClusterReads, hosts=self._servers.hosts, reads_at=self._reads_at)
+        return super()._make_reads(self._one_by_one(FIRST_ANSWER), snapshots, kind)
 
-        return engine
+    def _reads_at(self, host: str) -> Reads:
+        """The reads at one of several servers."""
+        engine = self._one_by_one(host=host)
+        return super()._make_reads(engine, engine)
+
+    def _one_by_one(self, deadline: float | None = None, host: str = "") -> Engine:
+        pool = {"poolclass": NullPool, "pool_reset_on_return": None}
+        return self._servers.engine(store.READ_SECONDS, deadline, host, **pool)

@@ -101,19 +101,26 @@ class Reads(Source):
             if not self._free.acquire(timeout=self._patience):
                 raise PoolTimeout
             try:
-                return self._fetch(self._take(), query, values)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                return self._fetch(None, query, values)
+                return self._tried(query, values)
             finally:
                 self._free.release()
+
+    def _tried(self, query: Select[Any], values: Values) -> Sequence[Any]:
+        try:
+            return self._fetch(self._take(), query, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._fetch(None, query, values)
 
     def connect(self) -> AbstractContextManager[Connection]:
         return self._snapshot()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, for good."""
+        self._close_resting()
+
+    def _close_resting(self) -> None:
         with suppress(IndexError):
             while True:
                 self._resting.pop().close()
@@ -130,7 +137,7 @@ class Reads(Source):
         except DBAPIError as error:
             connection.invalidate(error)
             if error.connection_invalidated:
-                self.close()  # those that rest are dead too
+                self._close_resting()  # they are dead too
             raise
         self._resting.append(connection)
         return found

@@ -5,7 +5,7 @@ A read is on what is durable then. How changes are kept apart, the module of eac
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -94,6 +94,7 @@ class SqlStore(Store):
         self._url = url
         self._redacted = url.redacted
         try:
+            self._begin()
             pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": PATIENCE, "pool_pre_ping": True}
             self._snapshots = self._make_engine(READ_SECONDS, pool_size=SNAPSHOTS, **pool)
             pool["pool_pre_ping"] = self._IS_TRIED
@@ -101,9 +102,8 @@ class SqlStore(Store):
             single = self._make_engine(READ_SECONDS, poolclass=NullPool, pool_reset_on_return=None)
         except ArgumentError as error:
             raise StoreUnavailable(f"{self._redacted} cannot be used: {error}.") from error
-        nothing_read = partial(self._understood, "Nothing was read.")
         self._statements = Statements(single.dialect)
-        self._reads = Reads(single, READERS, PATIENCE, self._is_current, nothing_read, self._reading, self._statements)
+        self._reads = self._make_reads(single, self._snapshots)
         try:
             with self._reading() as connection:
                 if not inspect(connection).has_table(schema.registry.name):
@@ -118,6 +118,9 @@ class SqlStore(Store):
         except StoreUnavailable:
             self.close()
             raise
+
+    def _begin(self) -> None:
+        """What is done before any connection is made."""
 
     @property
     def devices(self) -> SqlDevices:
@@ -163,15 +166,21 @@ class SqlStore(Store):
         """Connections to the database, on which a statement commits by itself unless a transaction was begun. answer:
         seconds that a statement may take. pool: options of create_engine."""
 
+    def _make_reads(self, engine: Engine, snapshots: Engine, kind: Callable[..., Reads] = Reads) -> Reads:
+        """Reads on the connections of one engine, and of another for those of several statements."""
+        nothing_read = partial(self._understood, "Nothing was read.")
+        snapshot = partial(self._reading, snapshots)
+        return kind(engine, READERS, PATIENCE, self._is_current, nothing_read, snapshot, self._statements)
+
     def _is_current(self, _info: dict[Any, Any]) -> bool:
         """Whether a connection, by its info, still leads to the right database."""
         return True
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, snapshots: Engine | None = None) -> Iterator[Connection]:
         """A transaction to read in."""
         with self._understood("Nothing was read."):
-            engine = self._snapshots.execution_options(**self._READING)
+            engine = (snapshots or self._snapshots).execution_options(**self._READING)
             with engine.connect() as connection, connection.begin():
                 yield connection
 
