@@ -15,12 +15,13 @@ ROUNDS = int(os.environ.get("ROUNDS", "1"))  # of each fault
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # then too the nodes are stopped
 
 _rows: list[str] = []
+_figures: list[str] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _rows:
+    if _rows or _figures:
         terminalreporter.section("figures")
-        for line in (*Report.HEAD, *_rows):
+        for line in (*(Report.HEAD if _rows else ()), *_rows, *_figures):
             terminalreporter.line(line)
 
 
@@ -37,6 +38,12 @@ def load(start: Callable[..., Service], cluster: Any) -> Iterator[Load]:
     cluster.wait_until_whole()
     with running_load([start(cluster.url).url for _ in range(2)]) as load:
         yield load
+
+
+@pytest.fixture
+def figure() -> Callable[[str], None]:
+    """Have a line printed at the end."""
+    return _figures.append
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import requests
@@ -54,6 +55,7 @@ class Load:
         self.writers = [Writer(number, run) for number in range(WRITERS)]
         self.reads: list[list[float]] = [[] for _ in urls]  # times of good answers, for each service
         self.writes: list[list[float]] = [[] for _ in urls]
+        self.taken: list[float] = []  # seconds that each acknowledged change took
         self.refusals = Counter[int]()  # by status
         self.details = Counter[str]()
         self.stale: list[str] = []
@@ -90,11 +92,17 @@ class Load:
         with suppress(AssertionError):
             until(lambda: self.is_back(since), "both services read and write", HEALED)
 
+    def milliseconds(self, changes: int) -> float:
+        """How long the next changes take: the median of so many."""
+        before = len(self.taken)
+        until(lambda: len(self.taken) >= before + changes, f"{changes} changes")
+        return 1000 * median(self.taken[before:])
+
     def _write(self, writer: Writer, service: int) -> None:
         session = requests.Session()
         n = 0
         while not self._done.is_set():
-            outcome = UNKNOWN
+            outcome, begin = UNKNOWN, time.monotonic()
             try:
                 answer = session.put(
                     f"{self._urls[service]}/v1/devices/{writer.id(n)}",
@@ -107,7 +115,9 @@ class Load:
             else:
                 outcome = self._outcome(answer)
             if outcome == ACKNOWLEDGED:
-                self.writes[service].append(time.monotonic())
+                now = time.monotonic()
+                self.writes[service].append(now)
+                self.taken.append(now - begin)
                 writer.last[n % 2] = n
             writer.outcomes[n] = outcome
             n += 1

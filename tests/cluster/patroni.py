@@ -25,6 +25,7 @@ CLUSTER_SETTINGS = {
     "loop_wait": LOOP_WAIT,
     "retry_timeout": RETRY_TIMEOUT,
     "synchronous_mode": True,
+    "synchronous_mode_strict": True,  # a new leader acknowledges nothing alone
     "synchronous_node_count": NODES - 1,  # every standby: so a read at any of them is current
     "maximum_lag_on_failover": 1_048_576,
     "postgresql": {
@@ -154,6 +155,14 @@ class PatroniCluster:
         requests.post(
             f"http://127.0.0.1:{leader.rest}/switchover", json={"leader": leader.name}, timeout=60
         ).raise_for_status()
+
+    def set_synchronous(self, wanted: bool) -> None:
+        """Have changes wait for the standbys, or not."""
+        leader = self.leader()
+        assert leader
+        answer = requests.patch(f"http://127.0.0.1:{leader.rest}/config", json={"synchronous_mode": wanted}, timeout=10)
+        answer.raise_for_status()
+        until(lambda: self.is_whole() == wanted, f"synchronous: {wanted}")
 
     def stop(self) -> None:
         for node in self.nodes:
