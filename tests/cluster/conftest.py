@@ -53,7 +53,7 @@ def judge() -> Callable[..., None]:
     def judge(fault: str, load: Load, *, writes_back: float, reads_back: float) -> None:
         report = load.report()
         _rows.append(report.row(fault))
-        print(report.row(fault), *report.details.most_common(20), *report.stale[:20], sep="\n")
+        print(report.row(fault), *load.events, *report.details.most_common(20), *report.stale[:20], sep="\n")
         assert report.lost == []
         assert report.resurrected == []
         assert report.stale == []

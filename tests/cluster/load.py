@@ -61,6 +61,7 @@ class Load:
         self.stale: list[str] = []
         self.dirty: list[str] = []  # reads that show what was refused
         self.begin = self.end = time.monotonic()
+        self.events: list[str] = []
         self._done = threading.Event()
         self._clients: list[Future[None]] = []
 
@@ -77,18 +78,19 @@ class Load:
         for client in self._clients:
             client.result()
 
-    def fault(self) -> float:
+    def fault(self) -> None:
         """Gaps are counted from now on."""
         self.begin = time.monotonic()
-        return self.begin
 
     def is_back(self, since: float) -> bool:
         """Whether both services have answered reads and writes again and again in the last second, after `since`."""
         after = max(since, time.monotonic() - 1)
         return all(len(times) > 10 and times[-10] > after for times in [*self.reads, *self.writes])
 
-    def wait_until_back(self, since: float) -> None:
-        """Wait until it is, but not for ever: what the clients saw says the rest."""
+    def wait_until_back(self, what_was_done: str) -> None:
+        """Wait until both services read and write again, but not for ever: what the clients saw says the rest."""
+        since = time.monotonic()
+        self.events.append(f"{since - self.begin:.2f} s: {what_was_done}")
         with suppress(AssertionError):
             until(lambda: self.is_back(since), "both services read and write", HEALED)
 
