@@ -16,7 +16,7 @@ NODES = 3
 # A leader that is silent for TTL seconds is replaced: 20 is the shortest time that Patroni takes. A leader that cannot
 # reach etcd for RETRY_TIMEOUT seconds steps down, also while etcd itself chooses a leader: so it is as long as may be,
 # LOOP_WAIT + 2 * RETRY_TIMEOUT <= TTL.
-TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 2, 9
+TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 9
 SENDER_TIMEOUT = 5  # seconds after which a frozen standby is given up, and changes go on without it
 PASSWORD = "cluster"
 
@@ -34,6 +34,7 @@ CLUSTER_SETTINGS = {
             "synchronous_commit": "remote_apply",
             "wal_sender_timeout": f"{SENDER_TIMEOUT}s",
             "wal_receiver_timeout": f"{SENDER_TIMEOUT}s",
+            "wal_retrieve_retry_interval": "500ms",  # so a standby soon follows a new leader, which waits for it
             "max_connections": 200,
         },
     },
