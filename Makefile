@@ -10,6 +10,7 @@
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
 # make audit fails if a package in requirements.lock has a known vulnerability, or if OSV.dev, which knows them, is silent
 # make bench compares this service with others and writes docs/performance.md (20 minutes; ARGS=--quick prints only)
+# make bench-scale measures a million devices in databases and writes docs/scaling.md (20 minutes; ARGS=--quick prints only)
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit
@@ -25,7 +26,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test coverage test-long test-fuzz test-cluster test-container mutants check hooks wheel lock image push audit bench \
-  bench-migrate calls picture api-table clean
+  bench-migrate bench-scale calls picture api-table clean
 
 run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
@@ -91,6 +92,10 @@ bench: $(VENV)/installed-bench $(if $(shell command -v npm),$(VENV)/json-server/
 # ARGS=--rows=100000 is shorter. It compares with sqlite3, if it is installed.
 bench-migrate: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.migrate $(ARGS)
+
+# It needs Debian's wrk, nginx and postgresql-contrib.
+bench-scale: $(VENV)/installed-bench
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 calls: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.calls $(ARGS)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from devicesvc.migrations import upgrade
 
+from benchmarks.services import most_memory
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.transfer.mover import Result, migrate
 
@@ -53,12 +54,12 @@ def loaders() -> dict[str, Load]:
     return found
 
 
-def generate(path: Path, rows: int) -> None:
-    """Make a file of devices. No two are the same."""
+def generate(path: Path, rows: int, ids: range = range(10**9, 10**10)) -> None:
+    """Make a file of devices, in no order. No two are the same. ids: what their ids are picked from."""
     pick = random.Random(rows)
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FORMAT.header.decode())
-        for number, id in enumerate(pick.sample(range(10**9, 10**10), rows)):
+        for number, id in enumerate(pick.sample(ids, rows)):
             nics = range(pick.randint(1, 2))
             cells = [
                 *(str(id), f"device-{number}", pick.choice(["controller", "gateway", "adapter"])),
@@ -90,16 +91,6 @@ def run(load: Load, source: Path, target: Path, result: Connection) -> None:
     begin = time.perf_counter()
     peak = load(source, target)
     result.send((time.perf_counter() - begin, peak))
-
-
-def most_memory(process: int) -> float:
-    """The most memory that a process had, in MB; 0 if it has ended.
-
-    resource.getrusage would count the memory of the process that started it, too.
-    """
-    with open(f"/proc/{process}/status") as status:
-        found = [line.split()[1] for line in status if line.startswith("VmHWM:")]
-    return int(found[0]) * 1024 / 1e6 if found else 0
 
 
 def migrated(source: Path, target: Path) -> float:

@@ -1,11 +1,12 @@
 """docs/performance.md: what a run found, in tables and plots, what it means, and where another program is ahead."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import aims, bulk, hard_clients, migrate, peers, reads, start, updates
 from benchmarks.reasons import reason, reason_of_aim
 from benchmarks.results import Figure, Results
+from benchmarks.tables import number, spread, table
 
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
 FOLDER = PAGE.with_suffix("")
@@ -102,16 +103,16 @@ def ahead(results: Results) -> Iterator[tuple[Figure, str]]:
             continue
         better = []
         if figure.median > ours.median if figure.more_is_better else figure.median < ours.median:
-            better.append(f"{_number(figure.median)} {figure.unit}, ours {_number(ours.median)}")
+            better.append(f"{number(figure.median)} {figure.unit}, ours {number(ours.median)}")
         if figure.median_cpu is not None and ours.median_cpu is not None and figure.median_cpu < ours.median_cpu:
-            better.append(f"{_number(figure.median_cpu)} µs, ours {_number(ours.median_cpu)}")
+            better.append(f"{number(figure.median_cpu)} µs, ours {number(ours.median_cpu)}")
         if better:
             yield figure, "; ".join(better)
 
 
 def _machine(results: Results) -> Iterator[str]:
     about = results.about
-    yield from _table(["", ""], [[name, value] for name, value in about["machine"].items()])
+    yield from table(["", ""], [[name, value] for name, value in about["machine"].items()])
     quick = ", a quick run: one turn each" if about.get("quick") else ""
     yield f"Measured on {about.get('date', 'an unknown day')}{quick}, with these versions: " + (
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".\n"
@@ -123,7 +124,7 @@ def _machine(results: Results) -> Iterator[str]:
 def _programs(results: Results) -> Iterator[str]:
     measured = {figure.peer for figure in results}
     rows = [[peer.name, peer.about, peer.durable or "-"] for peer in peers.ALL if peer.name in measured]
-    yield from _table(["program", "how it runs", "is a change durable before it is answered?"], rows)
+    yield from table(["program", "how it runs", "is a change durable before it is answered?"], rows)
 
 
 def _aims(results: Results) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _aims(results: Results) -> Iterator[str]:
     for aim, figure, holds in aims.judge(results):
         words = {True: "holds", None: "not measured"}.get(holds) or f"**falls short**: {reason_of_aim(aim)}"
         rows.append([aim, figure, words])
-    yield from _table(["aim", "figure", ""], rows)
+    yield from table(["aim", "figure", ""], rows)
 
 
 def _ahead(results: Results) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _ahead(results: Results) -> Iterator[str]:
         [figure.row, figure.peer, better, reason(figure.peer, figure.part, figure.row)]
         for figure, better in ahead(results)
     ]
-    yield from _table(["row", "program", "by how much", "why"], rows) if rows else ["In no row.\n"]
+    yield from table(["row", "program", "by how much", "why"], rows) if rows else ["In no row.\n"]
 
 
 def _part(results: Results, part: str) -> Iterator[str]:
@@ -151,29 +152,8 @@ def _part(results: Results, part: str) -> Iterator[str]:
     rows = []
     for row in results.rows(part):
         for figure in (figure for figure in figures if figure.row == row):
-            cells = [row, figure.peer, f"{_spread(figure.values)} {figure.unit}"]
-            cells += [_spread(figure.cpu)] * cpu
+            cells = [row, figure.peer, f"{spread(figure.values)} {figure.unit}"]
+            cells += [spread(figure.cpu)] * cpu
             cells += [durable.get(figure.peer, "")] * bool(durable)
             rows.append(cells)
-    yield from _table(head, rows)
-
-
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    middle = Figure("", "", "", "", list(values)).median
-    return (
-        f"{_number(middle)} ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else _number(middle)
-    )
-
-
-def _number(value: float) -> str:
-    return (
-        f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
-    )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    for cells in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(cells)} |"
-    yield ""
+    yield from table(head, rows)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -102,12 +103,25 @@ class Service:
             kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         return kilobytes * 1024 / 1e6
 
+    def peak_memory(self) -> float:
+        """The most memory that its processes have had, in MB. Pages that they share count for each."""
+        return sum(map(most_memory, self._processes()))
+
     def _processes(self) -> Iterator[int]:
         found = [self._process.pid]
         for process in found:
             for children in Path(f"/proc/{process}/task").glob("*/children"):
                 found += map(int, children.read_text().split())
             yield process
+
+
+def most_memory(process: int) -> float:
+    """The most memory that a process had, in MB; 0 if it has ended.
+
+    resource.getrusage would count the memory of the process that started it, too.
+    """
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def find_free_port() -> int:

@@ -2,7 +2,7 @@
 
 An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime. So it is done as a whole or
 not at all, also if several processes try at once or one is killed. To add a revision, in a checkout:
-`alembic -c setup.cfg revision --rev-id 0003 -m "what changes"`.
+`alembic -c setup.cfg revision --rev-id 0004 -m "what changes"`.
 """
 
 import os

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from devicesvc.migrations import upgrade
-from sqlalchemy import event, make_url
+from sqlalchemy import NullPool, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 
 from devicesvc.dao.base import Cursor, PageRequest
@@ -25,8 +25,38 @@ from tests.worker.conftest import until
 FIRST = DEVICES[0]
 
 
+CURSOR = {"after": Cursor("x", "x")}
+BY_VALUE = sorted({*DeviceFilter.SORTS} - {"id"})
+PAGES = [
+    *(({name: "x"}, after) for name in ("id", "sn", "name", "type", "status", "mac", "ipv4") for after in ({}, CURSOR)),
+    *(({"group_ids": frozenset({"x"})}, after) for after in ({}, CURSOR)),
+    *(({}, {"sort": name, **CURSOR}) for name in DeviceFilter.SORTS),
+    ({}, {"descending": True, **CURSOR}),
+]
+
+
 def add(device):
     return lambda tx: tx.devices.add(device)
+
+
+@pytest.fixture
+def statement(monkeypatch):
+    """Gives the statement that a page is read with, and its parameters."""
+
+    def statement(store, where, request):
+        sent = []
+        do = store._statements.do
+
+        def noted(connection, *query):
+            sent.append(query)
+            return do(connection, *query)
+
+        monkeypatch.setattr(store._statements, "do", noted)
+        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request))
+        [found] = sent
+        return found
+
+    return statement
 
 
 def remove(id):
@@ -63,30 +93,21 @@ class TestSqlite:
         store.write(lambda tx: tx.devices.put_many(DEVICES))
         assert written(path) == before
 
-    @pytest.mark.parametrize(
-        ("where", "request_"),
-        [
-            *(({name: "x"}, {}) for name in ("id", "sn", "name", "type", "status", "mac", "ipv4")),
-            ({"group_ids": frozenset({"x"})}, {}),
-            *(({}, {"after": Cursor("x", "x"), "sort": name}) for name in ("id", "name", "type", "status")),
-            ({}, {"after": Cursor("x", "x"), "descending": True}),
-        ],
-    )
-    def test_an_index_leads_to_what_is_wanted(self, store, where, request_, monkeypatch):
-        queries = []
-        do = store._statements.do
+    @pytest.mark.parametrize(("where", "request_"), PAGES)
+    def test_an_index_leads_to_what_is_wanted(self, store, where, request_, statement):
+        plan = self.plan(store, *statement(store, where, request_))
+        assert plan[0].startswith("SEARCH")
+        assert not [step for step in plan if step.startswith(("SCAN", "USE TEMP B-TREE"))]
 
-        def noted(connection, *query):
-            queries.append(query)
-            return do(connection, *query)
+    @pytest.mark.parametrize("name", BY_VALUE)
+    def test_a_descending_list_sorts_ids_and_reads_no_other_device_than_it_shows(self, store, name, statement):
+        plan = self.plan(store, *statement(store, {}, {"sort": name, "descending": True}))
+        page = plan.index("SEARCH devices USING INDEX sqlite_autoindex_devices_1 (id=?)")
+        assert next(step for step in plan[:page] if "devices" in step).startswith("SCAN devices USING COVERING INDEX")
 
-        monkeypatch.setattr(store._statements, "do", noted)
-        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request_))
-        [(query, values)] = queries
+    def plan(self, store, query, values):
         with store._reading() as connection:
-            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", tuple(values))]
-        assert plan[0].startswith("SEARCH devices USING INDEX")
-        assert not [step for step in plan if step.startswith("SCAN")]
+            return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", tuple(values))]
 
     def test_a_database_that_another_keeps_is_waited_for_only_so_long(self, path, store, url, monkeypatch):
         monkeypatch.setattr(sql_store, "PATIENCE", 0.05)
@@ -235,6 +256,39 @@ CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+
+
+# Half of them are of the same type and status and in the same group, and have the same addresses.
+MANY_DEVICES = (
+    "INSERT INTO devices SELECT i, 'n' || i, word, word, word, 's' || i, word, word, word"
+    " FROM (SELECT i, CASE WHEN mod(i, 2) = 0 THEN 'x' ELSE 'w' || i END word FROM generate_series(1, 20000) i) each",
+    "INSERT INTO nics SELECT id, 0, 'eth', type, type FROM devices",
+    "INSERT INTO groups VALUES ('x', 'x', '')",
+    "INSERT INTO memberships SELECT id, 'x' FROM devices WHERE type = 'x'",
+    "ANALYZE",
+)
+
+
+@pytest.fixture(scope="module")
+def large_postgres_store(postgres_server):
+    """PostgreSQL chooses by the number of rows: there must be many."""
+    with postgres_server.fresh_database() as url:
+        upgrade(url)
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            for statement in MANY_DEVICES:
+                connection.exec_driver_sql(statement)
+        with open_store(url) as store:
+            yield store
+
+
+@pytest.mark.parametrize(("where", "request_"), PAGES)
+def test_an_index_of_postgresql_leads_to_what_is_wanted(large_postgres_store, where, request_, statement):
+    query, values = statement(large_postgres_store, where, request_)
+    with large_postgres_store._reading() as connection:
+        plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {query}", values))
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan
 
 
 class TestPostgresql:

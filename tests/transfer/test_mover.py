@@ -628,8 +628,8 @@ class TestMeanwhile:
     def test_a_source_that_is_damaged(self, tmp_path, url, database, target):
         go(fill(tmp_path / "from", [device(f"d{number}") for number in range(1_000)], [], []), url)
         whole = database.read_bytes()
-        middle = len(whole) // 2
-        database.write_bytes(whole[:middle] + b"\xff" * 100_000 + whole[middle + 100_000 :])
+        rows = len(whole) // 5  # the indexes come after them
+        database.write_bytes(whole[:rows] + b"\xff" * 100_000 + whole[rows + 100_000 :])
         with pytest.raises(StoreUnavailable, match=f"^{url} cannot be read: database disk image is malformed"):
             go(url, target)
 

@@ -71,10 +71,12 @@ def children(pid):
 
 
 def until(condition, what):
+    """Ask until the answer is yes, and return it."""
     end = time.monotonic() + 20
-    while not condition():
+    while not (answer := condition()):
         assert time.monotonic() < end, what
         threading.Event().wait(0.01)
+    return answer
 
 
 def started(folder, worker="devicesvc.worker.worker.Worker", env=None, **options):

@@ -57,10 +57,8 @@ devices = Table(
     metadata,
     *_columns(DEVICE),
     PrimaryKeyConstraint("id"),
-    Index(None, "name"),
-    Index(None, "hardware_sn"),
-    Index(None, "type"),
-    Index(None, "status"),
+    # A page by any of these is read in the order of an index, which is also that of all devices with one value.
+    *(Index(None, column.name, "id") for column in DEVICE.in_database if column.in_file and column.name != "id"),
 )
 
 nics = Table(
@@ -70,8 +68,8 @@ nics = Table(
     Column("position", Integer, nullable=False),
     *_columns(NIC),
     PrimaryKeyConstraint("device_id", "position"),
-    Index(None, "mac"),
-    Index(None, "ipv4"),
+    Index(None, "mac", "device_id"),
+    Index(None, "ipv4", "device_id"),
 )
 
 groups = Table(
@@ -88,5 +86,5 @@ memberships = Table(
     _text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
     _text("group_id", ForeignKey("groups.id", ondelete="CASCADE")),
     PrimaryKeyConstraint("device_id", "group_id"),
-    Index(None, "group_id"),
+    Index(None, "group_id", "device_id"),
 )

@@ -50,17 +50,27 @@ class Servers:
 
         @event.listens_for(engine, "do_connect")
         def connect(_dialect: object, _record: object, words: Any, options: dict[str, Any]) -> Connection:
-            if host:
-                name, _, port = host.rpartition(":")
-                options |= {"host": name, "port": port, "target_session_attrs": "any"}
-            connection = Connection.connect(*words, **options)
+            connection = self._connect(words, options, host)
             connection.deadline = answer + MARGIN if deadline is None else deadline
             connection.add_notice_handler(connection.note)
-            if len(self.hosts) > 1 and not host:
-                self._refuse_old_primary(connection)
             return connection
 
         return engine
+
+    def _connect(self, words: Any, options: dict[str, Any], host: str) -> Connection:
+        if len(self.hosts) == 1:
+            return Connection.connect(*words, **options)
+        if host:
+            return Connection.connect(*words, **options | _only(host) | {"target_session_attrs": "any"})
+        for host in self.hosts:
+            try:
+                connection = Connection.connect(*words, **options | _only(host))
+                self._refuse_old_primary(connection)
+                return connection
+            except psycopg.OperationalError:
+                if host is self.hosts[-1]:
+                    raise
+        raise AssertionError("a URL has a host")
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -81,3 +91,8 @@ class Servers:
                 raise psycopg.OperationalError("another server has taken the place of this primary")
             self._timelines[system] = timeline
         connection.rollback()
+
+
+def _only(host: str) -> dict[str, str]:
+    name, _, port = host.rpartition(":")
+    return {"host": name, "port": port}

@@ -196,17 +196,20 @@ class SqlStore(Store):
             self._engine.connect() as connection,
             connection.begin() as transaction,
         ):
-            self._statements.do(connection.connection, begin)
-            yield connection
+            try:
+                self._statements.do(connection.connection, begin)
+                yield connection
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    connection.invalidate(error)  # it has nothing to take back
+                raise
             if transaction.is_active:
                 with self._understood("The outcome is unknown."):
                     transaction.commit()
 
     @contextmanager
-    def _understood(
-        self, consequence: str, if_it_may_pass: type[StoreUnavailable] = StoreUnavailable
-    ) -> Iterator[None]:
-        """Say what a database refuses to do in the words of the registry."""
+    def _understood(self, consequence: str, passing: type[StoreUnavailable] = StoreUnavailable) -> Iterator[None]:
+        """Say what a database refuses to do in the words of the registry. passing: the error for what may pass."""
         try:
             yield
         except PoolTimeout as error:
@@ -218,7 +221,7 @@ class SqlStore(Store):
             if isinstance(error, DEFECTS) and not may_pass:
                 raise
             reason = str(error.orig).strip().splitlines()[0].rstrip(".")
-            kind = if_it_may_pass if may_pass else StoreUnavailable
+            kind = passing if may_pass else StoreUnavailable
             raise kind(f"{self._redacted} cannot be used: {reason}. {consequence}") from error
 
 

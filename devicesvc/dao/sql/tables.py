@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    FromClause,
     Insert,
     Integer,
     Select,
@@ -49,6 +50,7 @@ from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 CHUNK = 500  # values in one statement: databases limit them
 MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
 
+FIRST_GROUP = "group_0"  # the parameter with the id of the first of the groups that a device must be in
 NOTHING = "\0"  # a text that no database can hold
 
 Condition = ColumnElement[bool]
@@ -123,21 +125,34 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     def _statement(cls, shape: _Shape) -> Select[Any]:
         """The rows of a page. If they are counted, each has the total in front of it: in one statement, so of one
         snapshot. Then an empty page has a row too, which has only the total."""
+        table, id = cls._searched(shape.wanted)
         conditions = list(map(cls._condition, shape.wanted))
-        value, id = cls._fields[shape.sort], cls._table.c.id
-        page = cls._all.where(*conditions)
-        if shape.is_after:
-            page = page.where(_after(value, id, shape.descending))
-        page = page.order_by(value.desc() if shape.descending else value, id)
-        if shape.is_limited:
-            page = page.limit(bindparam("most", type_=Integer))
+        by_id = shape.sort == "id"
+        value = id if by_id else cls._fields[shape.sort]
+        after = [_after(value, id, shape.descending)] if shape.is_after else []
+
+        def wanted(what: Select[Any]) -> Select[Any]:
+            what = what.select_from(table).where(*conditions, *after).order_by(*_order(value, id, shape.descending))
+            return what.limit(bindparam("most", type_=Integer)) if shape.is_limited else what
+
+        if shape.descending and shape.is_limited and not by_id:
+            # No index has this order: many ids may be sorted for a page. The rest is read only of those that are on it.
+            ids = wanted(select(cls._table.c.id)).subquery()
+            page = cls._all.join_from(cls._table, ids, cls._table.c.id == ids.c.id)
+            page = page.order_by(*_order(value, cls._table.c.id, shape.descending))
+        else:
+            page = wanted(cls._all)
         if not shape.is_counted:
             return page
-        counted = select(func.count().label("total")).select_from(cls._table).where(*conditions).subquery()
+        counted = select(func.count().label("total")).select_from(table).where(*conditions).subquery()
         rows = page.subquery()
         both = select(counted.c.total, rows).select_from(counted.outerjoin(rows, true()))
-        again = rows.c[value.name]
-        return both.order_by(again.desc() if shape.descending else again, rows.c.id)
+        return both.order_by(*_order(rows.c[cls._fields[shape.sort].name], rows.c.id, shape.descending))
+
+    @classmethod
+    def _searched(cls, _wanted: Sequence[str]) -> tuple[FromClause, ColumnElement[str]]:
+        """What is searched for these parameters, and the column there that has the ids."""
+        return cls._table, cls._table.c.id
 
     def find_many(self, ids: Iterable[str]) -> dict[str, Item]:
         found: list[Item] = []
@@ -174,10 +189,17 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
 def _after(value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
     """Whether a row comes after the cursor of the parameters `after` and `after_id`."""
     after, after_id = _text("after"), _text("after_id")
-    beyond = value < after if descending else value > after
-    # The OR says this already. But for this form of it, an index leads to the cursor.
-    from_there = value <= after if descending else value >= after
-    return and_(from_there, or_(beyond, id > after_id))
+    if value is id:
+        return id < after if descending else id > after
+    if not descending:  # in this form, an index leads to the cursor
+        return tuple_(value, id) > tuple_(after, after_id)
+    # The OR says this already. But for this form of it, an index leads to the value of the cursor.
+    return and_(value <= after, or_(value < after, id > after_id))
+
+
+def _order(value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> list[ColumnElement[str]]:
+    first = value.desc() if descending else value
+    return [first] if value is id else [first, id]
 
 
 def _text(parameter: str) -> BindParameter[str]:
@@ -237,6 +259,14 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
         yield from ((f"group_{number}", id) for number, id in enumerate(where.group_ids))
 
     @classmethod
+    def _searched(cls, wanted: Sequence[str]) -> tuple[FromClause, ColumnElement[str]]:
+        if FIRST_GROUP not in wanted:
+            return super()._searched(wanted)
+        # An index has the members of a group by id: a page of a large group is read there in this order.
+        ids = schema.memberships.c.device_id
+        return cls._table.join(schema.memberships, cls._table.c.id == ids), ids
+
+    @classmethod
     def _condition(cls, parameter: str) -> Condition:
         columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
         value = _text(parameter)
@@ -245,8 +275,11 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
         if parameter in ("mac", "ipv4"):
             return columns.id.in_(select(nics.device_id).where(nics[parameter] == value))
+        if parameter == FIRST_GROUP:
+            return memberships.group_id == value
         if parameter.startswith("group_"):
-            return columns.id.in_(select(memberships.device_id).where(memberships.group_id == value))
+            others = schema.memberships.alias().c
+            return columns.id.in_(select(others.device_id).where(others.group_id == value))
         return cls._fields[parameter] == value
 
     def _item(self, row: Any) -> Device:

@@ -1,0 +1,1 @@
+"""A large registry in a database: what each call costs, and how far one goes beside what the database itself does."""

