@@ -6,8 +6,9 @@ from devicesvc.migrations import upgrade
 
 from tests.cluster.patroni import SENDER_TIMEOUT, TTL, running_cluster
 
-WRITES_BACK = TTL + 5  # seconds
-READS_BACK = 2
+ELECTION = 2  # seconds: if etcd's leader is gone too, etcd chooses another, which counts the lease of Patroni anew
+WRITES_BACK = TTL + ELECTION + 5  # seconds
+READS_BACK = 3  # seconds, where all nodes share one machine
 
 
 @pytest.fixture(scope="module")
