@@ -26,7 +26,8 @@ def connected(url: StoreUrl, *, read_only: bool) -> Iterator[Any]:
     connection: Any = raw.driver_connection
     try:
         connection.rollback()
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if read_only else None
+        levels = psycopg.IsolationLevel  # one of them, whatever the server is set to
+        connection.isolation_level = levels.REPEATABLE_READ if read_only else levels.READ_COMMITTED
         connection.read_only = read_only
         yield connection
     finally:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
+from devicesvc.dao.sql.row_locks import TOGETHER
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter
@@ -61,6 +62,14 @@ def statement(monkeypatch):
 
 def remove(id):
     return lambda tx: tx.devices.remove([id])
+
+
+def swap(old, new):
+    def change(tx):
+        tx.devices.remove([old])
+        tx.devices.add(device(new))
+
+    return change
 
 
 class TestSqlite:
@@ -373,6 +382,104 @@ class TestPostgresql:
             may_end.set()
             one.result()
             assert (two.result().status, len(two.result().nic)) == ("first", 1)
+
+    def test_what_a_change_finds_missing_is_missing_at_one_moment(self, store, postgres_url):
+        """One of two devices always exists, and another change swaps them between two looks."""
+        seen: list[object] = []
+
+        def look(tx):
+            second = tx.devices.find("second")
+            if not seen:
+                other.write(swap(FIRST.id, "second"))
+            seen.append(second or tx.devices.find(FIRST.id))
+            return seen[-1]
+
+        with open_store(postgres_url) as other:
+            assert store.write(look) == device("second")
+        assert seen == [None, device("second")]
+
+    def test_what_a_change_raises_is_raised_only_if_it_has_read_what_was_there(self, store, postgres_url):
+        def look(tx):
+            if not tx.devices.find("second"):
+                other.write(swap(FIRST.id, "second"))
+                tx.devices.get(FIRST.id)
+
+        with open_store(postgres_url) as other:
+            store.write(look)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "outcome"),
+        [
+            ((FIRST.id, "second"), lambda tx: tx.devices.remove([FIRST.id, "second"]), ["second"]),
+            ((FIRST.id, FIRST.id), lambda tx: tx.devices.update(FIRST.id, {"status": "x"}).status, "x"),
+        ],
+    )
+    def test_a_row_that_is_gone_after_waiting_is_looked_for_again(
+        self, store, other, postgres_url, first, second, outcome
+    ):
+        is_locked, may_end = threading.Event(), threading.Event()
+
+        def slow(tx):
+            swap(*first)(tx)
+            is_locked.set()
+            assert may_end.wait(10)
+
+        with open_store(postgres_url) as another, ThreadPoolExecutor(2) as pool:
+            one = pool.submit(another.write, slow)
+            assert is_locked.wait(10)
+            two = pool.submit(store.write, second)
+            until(lambda: other.execute(WAITING).fetchone()[0], "the second waits for the first")
+            may_end.set()
+            one.result()
+            assert two.result() == outcome
+
+    def test_changes_that_lock_the_same_in_another_order_do_not_wait_for_each_other(self, store, other, postgres_url):
+        """The server would notice a deadlock only after a minute here."""
+        other.execute(f"ALTER DATABASE {make_url(postgres_url).database} SET deadlock_timeout = '1min'")
+        both_hold, begun = threading.Barrier(2), threading.local()
+
+        def update_both(*ids):
+            def change(tx):
+                for id in ids:
+                    tx.devices.update(id, {"status": ids[0]})
+                    if not hasattr(begun, "once"):
+                        begun.once = True
+                        both_hold.wait(10)
+
+            return change
+
+        ids = DEVICES[0].id, DEVICES[1].id
+        with open_store(postgres_url) as set_so, ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(set_so.write, update_both(*order)) for order in (ids, ids[::-1])]
+            assert [each.result() for each in both] == [None, None]
+        assert store.devices.get(ids[0]).status == store.devices.get(ids[1]).status
+
+    def test_changes_are_kept_apart_although_the_server_is_set_to_another_isolation(self, store, other, postgres_url):
+        """Both add a device if there is none of a type. Both have to be alone, and wait for a third."""
+        other.execute(
+            f"ALTER DATABASE {make_url(postgres_url).database} SET default_transaction_isolation = 'repeatable read'"
+        )
+        barrier, begun = threading.Barrier(3), threading.local()
+
+        def add_the_only(id):
+            def change(tx):
+                if not hasattr(begun, "once"):
+                    begun.once = True
+                    barrier.wait(10)
+                if not tx.devices.list(DeviceFilter(type="only")):
+                    tx.devices.add(device(id, type="only"))
+
+            return change
+
+        with open_store(postgres_url) as set_so, ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(set_so.write, add_the_only(id)) for id in "ab"]
+            with other.transaction():
+                other.execute(TOGETHER)
+                barrier.wait(10)
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                until(lambda: other.execute(waiting).fetchone()[0] == 2, "both wait to be alone")
+            assert [each.result() for each in both] == [None, None]
+        assert len(store.devices.list(DeviceFilter(type="only"))) == 1
 
     def test_a_server_that_does_not_answer_is_given_up(self, postgres_url, monkeypatch):
         """pg_sleep stands in for it, without the server's own limit."""

@@ -61,6 +61,11 @@ class Server:
             row = cursor.fetchone() if cursor.description else None
             return row[0] if row else None
 
+    def set(self, name: str, value: str) -> None:
+        self.ask(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.ask("SELECT pg_reload_conf()")
+        until(lambda: self.ask(f"SHOW {name}") == value, "the setting has its effect")
+
     def signal(self, number: int) -> None:
         """Send a signal to all its processes."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -137,9 +142,7 @@ def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluste
 def test_a_standby_that_need_not_be_current_is_not_read(store, cluster):
     primary, standby = cluster
     assert store.devices.get(FIRST.id)
-    standby.ask("ALTER SYSTEM SET synchronous_commit = on")
-    standby.ask("SELECT pg_reload_conf()")
-    until(lambda: standby.ask("SHOW synchronous_commit") == "on", "the standby has read its settings")
+    standby.set("synchronous_commit", "on")
     primary.stop()
     with pytest.raises(StoreUnavailable, match="Nothing was read"):
         store.devices.get(FIRST.id)
@@ -162,7 +165,7 @@ def test_a_change_that_the_standby_may_not_have_has_an_unknown_outcome(store, cl
 def test_a_primary_that_another_has_replaced_is_not_used(store, cluster):
     primary, standby = cluster
     primary.signal(signal.SIGSTOP)
-    standby.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
+    standby.set("synchronous_standby_names", "")
     standby.ask("SELECT pg_promote()")
     store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "new"}))
     primary.signal(signal.SIGCONT)

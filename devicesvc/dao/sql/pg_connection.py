@@ -25,6 +25,7 @@ class Connection(psycopg.Connection[Any]):
 
     deadline = float("inf")
     warning = ""
+    timeline: tuple[int, str] = (0, "")  # of which system, and which one; only that of a primary of several servers
 
     def wait(self, gen: Generator[Any, Any, Any], *timing: Any, **more: Any) -> Any:
         """Wait for an answer."""

@@ -7,7 +7,7 @@ from time import monotonic, perf_counter, sleep
 from typing import Any
 
 from sqlalchemy import Engine, NullPool, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from devicesvc.dao.base import T, Transaction
 from devicesvc.dao.sql import store
@@ -20,10 +20,14 @@ from devicesvc.dao.sql.store import COUNT_A_CHANGE, SqlStore, SqlTransaction, Tr
 
 FIRST_ANSWER = 1  # seconds that a read waits for the primary of a cluster before it looks for a standby
 
-# Two changes have got in each other's way: one is taken back, and may be tried again.
+# Whatever the server is set to: a statement must see what was committed while the one before it waited for a lock.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+# Two changes have got in each other's way: one is taken back, and is tried again, alone.
 _RACES = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
+    "55P03",  # lock_not_available: another has a row, or all of them
     "23505",  # unique_violation: another has added this id or name just now
     "23503",  # foreign_key_violation: another has deleted this device or group just now
 }
@@ -36,7 +40,7 @@ class PostgresqlStore(SqlStore):
 
     WRITERS = 8
     _IS_TRIED = False  # a change is tried again
-    _BEGIN = f"BEGIN; {ALONE}; {COUNT_A_CHANGE}"
+    _BEGIN = f"{BEGIN}; {ALONE}; {COUNT_A_CHANGE}"
     _BYTES = text("pg_database_size(current_database())")
     _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -50,22 +54,29 @@ class PostgresqlStore(SqlStore):
                 return self._commit(change, is_alone)
             except NotAlone:
                 is_alone = True
-            except TryAgain:
+            except TryAgain as error:
                 if monotonic() + pause > end:
                     raise
+                is_alone = is_alone or _state(error.__cause__) in _RACES
                 sleep(random.uniform(0, pause))
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _commit(self, change: Callable[[Transaction], T], is_alone: bool) -> T:
         begin = perf_counter()
-        with self._changing(f"BEGIN; {ALONE if is_alone else TOGETHER}") as connection:
+        with self._changing(f"{BEGIN}; {ALONE if is_alone else TOGETHER}") as connection:
             source = (InTransaction if is_alone else RowLocks)(connection, self._statements)
             tx = SqlTransaction(source)
-            result = change(tx)
-            if not tx.change_set and not tx.is_proof:
+            try:
+                result = change(tx)
+            except (NotAlone, SQLAlchemyError):
+                raise
+            except Exception:  # it is the outcome, if what the change has read was right
+                source.check(is_kept=False)
+                raise
+            is_kept = bool(tx.change_set) or tx.is_proof
+            source.check(is_kept=is_kept)
+            if not is_kept:
                 connection.rollback()
-            elif isinstance(source, RowLocks):
-                source.check()
         if tx.change_set:
             self.observer.committed(1, perf_counter() - begin)
         return result
@@ -73,10 +84,13 @@ class PostgresqlStore(SqlStore):
     def _may_pass(self, error: DBAPIError) -> bool:
         if lost := is_lost(error):
             self._engine.dispose()  # all that rest are lost too
-        return lost or getattr(error.orig, "sqlstate", None) in _RACES
+        return lost or _state(error) in _RACES
 
     def _make_engine(self, answer: float, **pool: Any) -> Engine:
         return self._servers.engine(answer, **pool)
+
+    def _is_current(self, info: dict[Any, Any]) -> bool:
+        return self._servers.is_current(info)
 
     def _make_reads(self, single: Engine, snapshots: Engine, kind: Callable[..., Reads] = Reads) -> Reads:
         if len(self._servers.hosts) == 1:
@@ -92,3 +106,8 @@ class PostgresqlStore(SqlStore):
     def _one_by_one(self, deadline: float | None = None, host: str = "") -> Engine:
         pool = {"poolclass": NullPool, "pool_reset_on_return": None}
         return self._servers.engine(store.READ_SECONDS, deadline, host, **pool)
+
+
+def _state(error: BaseException | None) -> str | None:
+    """The SQLSTATE of an error of SQLAlchemy, if the server has told it."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

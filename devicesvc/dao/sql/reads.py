@@ -55,6 +55,10 @@ class InTransaction(Source):
         self._raw = connection.connection
         self._statements = statements
 
+    def check(self, *, is_kept: bool) -> None:
+        """The change ends; is_kept: whether what it did is kept. Raises an error if what it has read may have been
+        wrong."""
+
     def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
         return self._statements.rows(self._raw, query, values)
 

@@ -3,11 +3,13 @@
 What a change reads by id it locks (SELECT ... FOR UPDATE), so that nobody else changes that before the change has
 ended; a membership is locked by its device and its group. Two kinds of reading lock no row: a list by a condition, and
 an id that does not exist. All changes hold one advisory lock, shared; a change that depends on such a reading is run
-again, alone: it holds that lock exclusively.
+again, alone: it holds that lock exclusively. So is one that would have to wait for a row out of order, or that the
+database has taken back because of another: so it does not meet that again.
 
 https://www.postgresql.org/docs/current/explicit-locking.html
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -37,35 +39,44 @@ class RowLocks(InTransaction):
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
-        self._held: dict[str, set[str]] = {}  # ids, by table
-        self._absent: set[tuple[str, str]] = set()  # tables and ids that were looked for, and neither found nor added
+        # Ids, by table: those that are locked, and those that were looked for and neither found nor added since.
+        self._held: defaultdict[str, set[str]] = defaultdict(set)
+        self._absent: defaultdict[str, set[str]] = defaultdict(set)
+        self._last = "", ""  # the table and the id of the last one that is locked, in the order of both
 
-    def check(self) -> None:
-        """Raises NotAlone if something that the change has missed may exist now."""
-        if self._absent:
+    def check(self, *, is_kept: bool) -> None:
+        """Raises NotAlone if something that the change has missed may exist when it ends.
+
+        If nothing of it is kept, one look tells: what it has missed is still missing, and all else that it has read is
+        locked, so all of it was true at the moment of this look.
+        """
+        if any(self._absent.values()) and (is_kept or self._is_there_now()):
             raise NotAlone
+
+    def _is_there_now(self) -> bool:
+        query = " OR ".join(f"EXISTS (SELECT FROM {table} WHERE id = ANY(%s))" for table in self._absent)
+        [(is_there,)] = self._statements.do(self._raw, f"SELECT {query}", [list(ids) for ids in self._absent.values()])
+        return bool(is_there)
 
     def hold(self, table: Table, ids: Iterable[str]) -> Collection[str]:
         wanted = list(dict.fromkeys(ids))
-        held = self._held.setdefault(table.name, set())
+        held = self._held[table.name]
         new = sorted({*wanted} - held)
+        query = f"SELECT id FROM {table.name} WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+        if new and not self._may_wait(table, new[0]):
+            query += " NOWAIT"
         for start in range(0, len(new), CHUNK):
-            # In the order of ids: so two changes with the same ones do not lock each other out.
-            query = f"SELECT id FROM {table.name} WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
-            found = self._statements.do(self._raw, query, (new[start : start + CHUNK],))
-            held.update(row[0] for row in found)
-        self._absent.update((table.name, id) for id in new if id not in held)
+            chunk = new[start : start + CHUNK]
+            self._note(table, chunk, [row[0] for row in self._statements.do(self._raw, query, (chunk,))])
         return [id for id in wanted if id in held]
 
     def rows_of_one(self, table: Table, query: Select[Any], id: str) -> Sequence[Any]:
-        held = self._held.setdefault(table.name, set())
-        if id in held:
+        if id in self._held[table.name]:
             return self.rows(query, {"id": id})
-        found = self.rows(_locking(query, table), {"id": id})
+        found = self.rows(_locking(query, table, not self._may_wait(table, id)), {"id": id})
+        self._note(table, [id], [id] if found else [])
         if not found:
-            self._absent.add((table.name, id))
             return ()
-        held.add(id)
         [(*row, is_whole)] = found
         return [row] if is_whole else self.rows(query, {"id": id})
 
@@ -76,14 +87,34 @@ class RowLocks(InTransaction):
         raise NotAlone
 
     def made(self, table: Table, ids: Iterable[str]) -> None:
-        self._absent.difference_update((table.name, id) for id in ids)
+        added = {*ids}
+        self._absent[table.name] -= added
+        self._lock(table, added)
+
+    def _note(self, table: Table, wanted: Collection[str], found: Collection[str]) -> None:
+        """Remember what was looked for and found. Raises NotAlone if it was missed before: another has added it."""
+        absent = self._absent[table.name]
+        if not absent.isdisjoint(found):
+            raise NotAlone
+        self._lock(table, found)
+        absent.update({*wanted}.difference(found))
+
+    def _lock(self, table: Table, ids: Collection[str]) -> None:
+        self._held[table.name].update(ids)
+        self._last = max([self._last, *((table.name, id) for id in ids)])
+
+    def _may_wait(self, table: Table, id: str) -> bool:
+        """Whether to wait if another change has this item. Changes wait only in the order of tables and ids: so no two
+        wait for each other. Out of order, the change fails at once, and runs again, alone."""
+        return (table.name, id) > self._last
 
 
 @lru_cache
-def _locking(query: Select[Any], table: Table) -> Select[Any]:
-    """The query, which locks the row of the table. If it has waited for another change, that row is as the other left
-    it, but all rows of other tables are as they were before: the last column says whether it has not waited."""
+def _locking(query: Select[Any], table: Table, nowait: bool) -> Select[Any]:
+    """The query, which locks the row of the table, or fails if another change has it and `nowait` says so. If it has
+    waited for another change, that row is as the other left it, but all rows of other tables are as they were before:
+    the last column says whether it has not waited."""
     before = table.alias("before")
     version: ColumnElement[str] = literal_column(f"{table.name}.xmin")
     seen = select(literal_column("before.xmin")).where(before.c.id == table.c.id).scalar_subquery()
-    return query.add_columns((version == seen).label("is_whole")).with_for_update(of=table)
+    return query.add_columns((version == seen).label("is_whole")).with_for_update(of=table, nowait=nowait)

@@ -5,6 +5,8 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from devicesvc.dao.sql.pg_connection import Connection
 from devicesvc.dao.urls import StoreUrl
@@ -55,7 +57,21 @@ class Servers:
             connection.add_notice_handler(connection.note)
             return connection
 
+        @event.listens_for(engine, "connect")
+        def note(connection: Any, record: ConnectionPoolEntry) -> None:
+            record.info["timeline"] = connection.timeline
+
+        @event.listens_for(engine, "checkout")
+        def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+            if not self.is_current(record.info):
+                raise DisconnectionError
+
         return engine
+
+    def is_current(self, info: dict[Any, Any]) -> bool:
+        """Whether a connection, by its info, leads to a server whose place no other has taken, as far as is known."""
+        system, timeline = info["timeline"]
+        return bool(self._timelines.get(system, timeline) == timeline)
 
     def _connect(self, words: Any, options: dict[str, Any], host: str) -> Connection:
         if len(self.hosts) == 1:
@@ -84,13 +100,16 @@ class Servers:
 
     def _refuse_old_primary(self, connection: Connection) -> None:
         """Refuse one that stood still while another server took its place, and does not know it yet."""
-        if found := connection.execute(_TIMELINE).fetchone():
-            system, timeline = found
-            if timeline < self._timelines.get(system, timeline):
-                connection.close()
-                raise psycopg.OperationalError("another server has taken the place of this primary")
-            self._timelines[system] = timeline
-        connection.rollback()
+        try:
+            if found := connection.execute(_TIMELINE).fetchone():
+                system, timeline = connection.timeline = found
+                if timeline < self._timelines.get(system, timeline):
+                    raise psycopg.OperationalError("another server has taken the place of this primary")
+                self._timelines[system] = timeline
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+            raise
 
 
 def _only(host: str) -> dict[str, str]:

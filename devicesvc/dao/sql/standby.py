@@ -9,18 +9,19 @@ https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATIO
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, PoolProxiedConnection, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from devicesvc.dao.sql.pg_connection import is_lost
 from devicesvc.dao.sql.reads import Reads
 from devicesvc.dao.sql.statements import Values
+from devicesvc.errors import StoreUnavailable
 
 ASK_SECONDS = 2.5  # for all servers together to say what they are
 LOOK_EVERY = 0.5  # seconds between two looks for a primary, and for a standby if there was none
@@ -63,9 +64,23 @@ class ClusterReads(Reads):
             self._leave(standby)
             raise
 
-    def connect(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
         standby = self._standby
-        return standby.connect() if standby else super().connect()
+        with standby.connect() if standby else super().connect() as connection:
+            yield connection
+            self._check(connection.connection)
+
+    def _fetch(self, connection: PoolProxiedConnection | None, query: Select[Any], values: Values) -> Sequence[Any]:
+        found = super()._fetch(connection, query, values)
+        if connection:
+            self._check(connection)
+        return found
+
+    def _check(self, connection: PoolProxiedConnection) -> None:
+        """Refuse what a primary has answered whose place another has taken in the meantime."""
+        if not self._is_current(connection.info):
+            raise StoreUnavailable("Another server has taken the place of the primary. Nothing was read.")
 
     def close(self) -> None:
         self._closed.set()
@@ -116,6 +131,8 @@ class ClusterReads(Reads):
                 log.warning("A primary answers: reads go to it again")
                 if standby := self._standby:
                     self._leave(standby)
+        if self._closed.is_set():
+            self._close_resting()
 
     def _leave(self, standby: Reads) -> None:
         self._standby = None

@@ -397,16 +397,17 @@ class SqlMemberships(MembershipReader):
         if not values:
             self._source.hold_all()
         for owners, id in ((schema.devices, device_id), (schema.groups, group_id)):
-            if id is not None:
-                self._source.hold(owners, [id])
+            if id is not None and not self._source.hold(owners, [id]):
+                return []
         return [
             Membership.trusted(device_id=row[0], group_id=row[1]) for row in self._source.rows(_of(*values), values)
         ]
 
     def existing(self, memberships: Iterable[Membership]) -> set[Membership]:
         pairs = list(map(_pair, memberships))
-        self._source.hold(schema.devices, (device_id for device_id, _ in pairs))
-        self._source.hold(schema.groups, (group_id for _, group_id in pairs))
+        devices = {*self._source.hold(schema.devices, (device_id for device_id, _ in pairs))}
+        groups = {*self._source.hold(schema.groups, (group_id for _, group_id in pairs))}
+        pairs = [(device_id, group_id) for device_id, group_id in pairs if device_id in devices and group_id in groups]
         with self._source.connect() as connection:
             return {
                 MEMBERSHIP.from_row(row)
