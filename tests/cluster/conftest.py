@@ -15,12 +15,13 @@ ROUNDS = int(os.environ.get("ROUNDS", "1"))  # of each fault
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # then too the nodes are stopped
 
 _rows: list[str] = []
+_figures: list[str] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _rows:
+    if _rows or _figures:
         terminalreporter.section("figures")
-        for line in (*Report.HEAD, *_rows):
+        for line in (*(Report.HEAD if _rows else ()), *_rows, *_figures):
             terminalreporter.line(line)
 
 
@@ -40,13 +41,19 @@ def load(start: Callable[..., Service], cluster: Any) -> Iterator[Load]:
 
 
 @pytest.fixture
+def figure() -> Callable[[str], None]:
+    """Have a line printed at the end."""
+    return _figures.append
+
+
+@pytest.fixture
 def judge() -> Callable[..., None]:
     """Have what a fault cost printed at the end; and nothing that was promised may be broken."""
 
     def judge(fault: str, load: Load, *, writes_back: float, reads_back: float) -> None:
         report = load.report()
         _rows.append(report.row(fault))
-        print(*report.details.most_common(20), sep="\n")
+        print(report.row(fault), *load.events, *report.details.most_common(20), *report.stale[:20], sep="\n")
         assert report.lost == []
         assert report.resurrected == []
         assert report.stale == []

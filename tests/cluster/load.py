@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import requests
@@ -54,11 +55,13 @@ class Load:
         self.writers = [Writer(number, run) for number in range(WRITERS)]
         self.reads: list[list[float]] = [[] for _ in urls]  # times of good answers, for each service
         self.writes: list[list[float]] = [[] for _ in urls]
+        self.taken: list[float] = []  # seconds that each acknowledged change took
         self.refusals = Counter[int]()  # by status
         self.details = Counter[str]()
         self.stale: list[str] = []
         self.dirty: list[str] = []  # reads that show what was refused
         self.begin = self.end = time.monotonic()
+        self.events: list[str] = []
         self._done = threading.Event()
         self._clients: list[Future[None]] = []
 
@@ -75,26 +78,33 @@ class Load:
         for client in self._clients:
             client.result()
 
-    def fault(self) -> float:
+    def fault(self) -> None:
         """Gaps are counted from now on."""
         self.begin = time.monotonic()
-        return self.begin
 
     def is_back(self, since: float) -> bool:
         """Whether both services have answered reads and writes again and again in the last second, after `since`."""
         after = max(since, time.monotonic() - 1)
         return all(len(times) > 10 and times[-10] > after for times in [*self.reads, *self.writes])
 
-    def wait_until_back(self, since: float) -> None:
-        """Wait until it is, but not for ever: what the clients saw says the rest."""
+    def wait_until_back(self, what_was_done: str) -> None:
+        """Wait until both services read and write again, but not for ever: what the clients saw says the rest."""
+        since = time.monotonic()
+        self.events.append(f"{since - self.begin:.2f} s: {what_was_done}")
         with suppress(AssertionError):
             until(lambda: self.is_back(since), "both services read and write", HEALED)
+
+    def milliseconds(self, changes: int) -> float:
+        """How long the next changes take: the median of so many."""
+        before = len(self.taken)
+        until(lambda: len(self.taken) >= before + changes, f"{changes} changes")
+        return 1000 * median(self.taken[before:])
 
     def _write(self, writer: Writer, service: int) -> None:
         session = requests.Session()
         n = 0
         while not self._done.is_set():
-            outcome = UNKNOWN
+            outcome, begin = UNKNOWN, time.monotonic()
             try:
                 answer = session.put(
                     f"{self._urls[service]}/v1/devices/{writer.id(n)}",
@@ -107,7 +117,9 @@ class Load:
             else:
                 outcome = self._outcome(answer)
             if outcome == ACKNOWLEDGED:
-                self.writes[service].append(time.monotonic())
+                now = time.monotonic()
+                self.writes[service].append(now)
+                self.taken.append(now - begin)
                 writer.last[n % 2] = n
             writer.outcomes[n] = outcome
             n += 1

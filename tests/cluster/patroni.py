@@ -16,7 +16,7 @@ NODES = 3
 # A leader that is silent for TTL seconds is replaced: 20 is the shortest time that Patroni takes. A leader that cannot
 # reach etcd for RETRY_TIMEOUT seconds steps down, also while etcd itself chooses a leader: so it is as long as may be,
 # LOOP_WAIT + 2 * RETRY_TIMEOUT <= TTL.
-TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 2, 9
+TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 9
 SENDER_TIMEOUT = 5  # seconds after which a frozen standby is given up, and changes go on without it
 PASSWORD = "cluster"
 
@@ -25,6 +25,7 @@ CLUSTER_SETTINGS = {
     "loop_wait": LOOP_WAIT,
     "retry_timeout": RETRY_TIMEOUT,
     "synchronous_mode": True,
+    "synchronous_mode_strict": True,  # a new leader acknowledges nothing alone
     "synchronous_node_count": NODES - 1,  # every standby: so a read at any of them is current
     "maximum_lag_on_failover": 1_048_576,
     "postgresql": {
@@ -33,6 +34,7 @@ CLUSTER_SETTINGS = {
             "synchronous_commit": "remote_apply",
             "wal_sender_timeout": f"{SENDER_TIMEOUT}s",
             "wal_receiver_timeout": f"{SENDER_TIMEOUT}s",
+            "wal_retrieve_retry_interval": "500ms",  # so a standby soon follows a new leader, which waits for it
             "max_connections": 200,
         },
     },
@@ -154,6 +156,14 @@ class PatroniCluster:
         requests.post(
             f"http://127.0.0.1:{leader.rest}/switchover", json={"leader": leader.name}, timeout=60
         ).raise_for_status()
+
+    def set_synchronous(self, wanted: bool) -> None:
+        """Have changes wait for the standbys, or not."""
+        leader = self.leader()
+        assert leader
+        answer = requests.patch(f"http://127.0.0.1:{leader.rest}/config", json={"synchronous_mode": wanted}, timeout=10)
+        answer.raise_for_status()
+        until(lambda: self.is_whole() == wanted, f"synchronous: {wanted}")
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -1,15 +1,14 @@
 """A PostgreSQL cluster loses a node under load: nothing that was acknowledged is lost, nothing that was refused is
 found later, no read is stale, and the services heal by themselves."""
 
-import time
-
 import pytest
 from devicesvc.migrations import upgrade
 
 from tests.cluster.patroni import SENDER_TIMEOUT, TTL, running_cluster
 
-WRITES_BACK = TTL + 5  # seconds
-READS_BACK = 2
+ELECTION = 2  # seconds: if etcd's leader is gone too, etcd chooses another, which counts the lease of Patroni anew
+WRITES_BACK = TTL + ELECTION + 5  # seconds
+READS_BACK = 3  # seconds, where all nodes share one machine
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +19,26 @@ def cluster():
         yield cluster
 
 
+def test_what_it_costs_to_wait_for_the_standbys(cluster, load, figure):
+    synchronous = load.milliseconds(1000)
+    cluster.set_synchronous(False)
+    alone = load.milliseconds(1000)
+    cluster.set_synchronous(True)
+    load.stop()
+    figure(
+        f"Under this load a change takes {synchronous:.1f} ms with two synchronous standbys, {alone:.1f} ms without."
+    )
+
+
 def standby_of(leader, cluster):
     return next(node for node in cluster.nodes if node is not leader)
 
 
 def test_a_leader_that_is_killed_costs_no_change(cluster, load, judge):
     leader = cluster.leader()
-    since = load.fault()
+    load.fault()
     leader.kill()
-    load.wait_until_back(since)
+    load.wait_until_back("the leader is killed")
     leader.start(cluster.nodes)
     cluster.wait_until_whole()
     load.stop()
@@ -36,22 +46,22 @@ def test_a_leader_that_is_killed_costs_no_change(cluster, load, judge):
 
 
 def test_a_switchover_costs_no_change(cluster, load, judge):
-    since = load.fault()
+    load.fault()
     cluster.switch_over()
+    load.wait_until_back("another leads")
     cluster.wait_until_whole()
-    load.wait_until_back(since)
     load.stop()
     judge("switchover", load, writes_back=WRITES_BACK, reads_back=READS_BACK)
 
 
 def test_a_leader_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
     leader = cluster.leader()
-    since = load.fault()
+    load.fault()
     leader.freeze()
-    load.wait_until_back(since)
+    load.wait_until_back("the leader is frozen")
     leader.thaw()
+    load.wait_until_back("the leader is thawed")
     cluster.wait_until_whole()
-    load.wait_until_back(time.monotonic())
     load.stop()
     judge("leader frozen", load, writes_back=WRITES_BACK, reads_back=READS_BACK)
 
@@ -59,10 +69,11 @@ def test_a_leader_that_freezes_and_comes_back_costs_no_change(cluster, load, jud
 def test_a_standby_that_freezes_and_comes_back_costs_no_change(cluster, load, judge):
     leader = cluster.leader()
     standby = standby_of(leader, cluster)
-    since = load.fault()
+    load.fault()
     standby.freeze()
-    load.wait_until_back(since)
+    load.wait_until_back("the standby is frozen")
     standby.thaw()
+    load.wait_until_back("the standby is thawed")
     cluster.wait_until_whole()
     load.stop()
     judge("standby frozen", load, writes_back=SENDER_TIMEOUT + 5, reads_back=READS_BACK)
@@ -72,14 +83,14 @@ def test_no_reader_is_shown_what_a_standby_has_that_was_left_behind(cluster, loa
     """It is not synchronous when it comes back, and can catch up only when there is a leader."""
     leader = cluster.leader()
     behind = standby_of(leader, cluster)
-    since = load.fault()
+    load.fault()
     behind.freeze()
-    load.wait_until_back(since)
+    load.wait_until_back("the standby is frozen")
     leader.freeze()
     behind.thaw()
-    load.wait_until_back(time.monotonic())
+    load.wait_until_back("the leader is frozen, the standby is thawed")
     leader.thaw()
+    load.wait_until_back("the leader is thawed")
     cluster.wait_until_whole()
-    load.wait_until_back(time.monotonic())
     load.stop()
     judge("leader frozen, a standby behind", load, writes_back=WRITES_BACK, reads_back=WRITES_BACK)

@@ -1,5 +1,6 @@
 """compose.yaml, each profile as it stands, with stand-ins for the images that cannot be pulled here."""
 
+import json
 import os
 import re
 import secrets
@@ -58,8 +59,8 @@ class Project:
     """A folder with what compose.yaml needs on a server, and the services that run from it."""
 
     def __init__(self, command, folder, image, profile):
-        (folder / "examples").mkdir()
-        for name in ("compose.yaml", ".env", "examples/nginx.conf"):
+        shutil.copytree(ROOT / "examples", folder / "examples")
+        for name in ("compose.yaml", ".env"):
             shutil.copy(ROOT / name, folder / name)
         self.folder = folder
         self.url = f"http://127.0.0.1:{(port := find_free_port())}"
@@ -268,3 +269,39 @@ class TestScale:
             f" {statistics.median(direct):.0f}; ratio {statistics.median(ratios):.2f}"
             f" ({min(ratios):.2f} to {max(ratios):.2f})."
         )
+
+
+@pytest.fixture(scope="module")
+def cluster(up):
+    tag = ["--network=host", *PROXIES, "--tag", "devicesvc-cluster"]
+    if run_quietly("docker", "build", *tag, ROOT / "examples/cluster") and run_quietly(
+        "docker", "image", "inspect", "devicesvc-cluster"
+    ):
+        pytest.skip("examples/cluster cannot be built here: the profile `cluster` is not tested")
+    return up("cluster")
+
+
+class TestCluster:
+    def test_it_is_two_services_on_three_postgresqls_of_which_one_leads(self, cluster):
+        assert len(cluster.containers("api-on-cluster")) == 2
+        assert tour(cluster.url).startswith("ok")
+        assert [each["Role"] for each in members(cluster)].count("Leader") == 1
+
+    def test_a_leader_that_is_killed_is_replaced(self, cluster):
+        (leader,) = [each["Member"] for each in members(cluster) if each["Role"] == "Leader"]
+        run("docker", "kill", *cluster.containers(leader))
+        wait_until(lambda: requests.put(f"{cluster.url}/v1/groups/after", json={"name": "n"}, timeout=PATIENCE * 8).ok)
+        assert [each["Role"] for each in members(cluster)].count("Leader") == 1
+        run("docker", "start", *cluster.containers(leader))
+        wait_until(lambda: [each["Role"] for each in members(cluster)].count("Sync Standby") == 2)
+
+
+def members(cluster):
+    """What Patroni says of each node, in the words of the first that answers."""
+    for number in range(1, 4):
+        ask = ["exec", "-T", f"postgres{number}", "patronictl", "-c", "/etc/patroni.yml", "list", "--format=json"]
+        try:
+            return json.loads(cluster.do(*ask))
+        except AssertionError:  # this one is killed
+            continue
+    raise AssertionError("No node answers.")
