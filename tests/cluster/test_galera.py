@@ -5,7 +5,8 @@ from devicesvc.migrations import upgrade
 
 from tests.cluster.galera import CHECKED, SUSPECTED, running_cluster
 
-BACK = 2 * SUSPECTED + 4 * CHECKED + 4  # seconds: a node is left out, HAProxy notices, the services connect again
+# Seconds: a node is left out, HAProxy notices, the services connect again. All share one machine, which may be busy.
+BACK = 2 * SUSPECTED + 4 * CHECKED + 15
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ def is_lost(error: DBAPIError) -> bool:
 
 
 class Connection(psycopg.Connection[Any]):
-    """Closes itself if an answer takes longer than `deadline` seconds: statement_timeout is the server's, and of no use
-    if the server itself stands still. It raises psycopg.OperationalError then.
+    """Closes itself if nothing comes for `deadline` seconds while it waits for an answer: statement_timeout is the
+    server's, and of no use if the server itself stands still. It raises psycopg.OperationalError then.
     """
 
     deadline = float("inf")
@@ -29,15 +29,18 @@ class Connection(psycopg.Connection[Any]):
 
     def wait(self, gen: Generator[Any, Any, Any], *timing: Any, **more: Any) -> Any:
         """Wait for an answer."""
-        return super().wait(self._until(gen, monotonic() + self.deadline), *timing, **more)
+        return super().wait(self._in_time(gen), *timing, **more)
 
-    def _until(self, gen: Generator[Any, Any, Any], end: float) -> Generator[Any, Any, Any]:
+    def _in_time(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Go on with the generator of psycopg, which is also told every 0.1 s that nothing has come."""
         try:
             wanted = next(gen)
+            end = monotonic() + self.deadline
             while True:
                 ready = yield wanted
-                if not ready and monotonic() > end:
+                if ready:
+                    end = monotonic() + self.deadline
+                elif monotonic() > end:
                     self.close()
                     raise psycopg.OperationalError(f"the server has not answered for {self.deadline:g} seconds")
                 wanted = gen.send(ready)

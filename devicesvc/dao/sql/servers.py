@@ -89,8 +89,10 @@ class Servers:
         raise AssertionError("a URL has a host")
 
     def _settings(self) -> dict[str, Any]:
+        is_one = len(self.hosts) == 1
         return {
-            "connect_timeout": self._patience if len(self.hosts) == 1 else CLUSTER_CONNECT,
+            "connect_timeout": self._patience if is_one else CLUSTER_CONNECT,
+            "target_session_attrs": "any" if is_one else "read-write",
             # A server that is gone without a word is noticed: in an answer that is awaited, and between two calls.
             "tcp_user_timeout": LOST_SECONDS * 1000,
             "keepalives_idle": 5,
@@ -100,6 +102,7 @@ class Servers:
 
     def _refuse_old_primary(self, connection: Connection) -> None:
         """Refuse one that stood still while another server took its place, and does not know it yet."""
+        connection.deadline = CLUSTER_CONNECT
         try:
             if found := connection.execute(_TIMELINE).fetchone():
                 system, timeline = connection.timeline = found
