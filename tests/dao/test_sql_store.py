@@ -516,12 +516,18 @@ class TestPostgresql:
         assert len(store.devices.list(DeviceFilter(type="only"))) == 1
 
     def test_a_change_of_many_rows_may_take_long(self, postgres_url, monkeypatch):
-        monkeypatch.setattr(servers, "MARGIN", 0.15)
+        """pg_sleep stands in for the rows, which the driver sends and waits for together. The server sends what it has to
+        say when it is some thousand bytes."""
+        monkeypatch.setattr(servers, "MARGIN", 1)
         monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 0)
         upgrade(postgres_url)
         with open_store(postgres_url) as hasty:
-            hasty.write(lambda tx: tx.devices.put_many([device(str(number)) for number in range(5000)]))
-            assert hasty.size().devices == 5000
+
+            def many(tx):
+                with tx.devices._source.connect() as connection:
+                    connection.exec_driver_sql("SELECT pg_sleep(%s), repeat('x', 10000)", [(0.3,)] * 6)
+
+            hasty.write(many)
 
     def test_a_server_that_does_not_answer_is_given_up(self, postgres_url, monkeypatch):
         """pg_sleep stands in for it, without the server's own limit."""
