@@ -515,9 +515,29 @@ class TestPostgresql:
             assert [each.result() for each in both] == [None, None]
         assert len(store.devices.list(DeviceFilter(type="only"))) == 1
 
+    def test_a_change_whose_process_stands_still_loses_its_locks(self, store, postgres_url, monkeypatch):
+        monkeypatch.setattr(servers, "IDLE_SECONDS", 1)
+        tries, is_locked, may_go_on = [1], threading.Event(), threading.Event()
+
+        def stand_still(tx):
+            tx.devices.get(FIRST.id)
+            if tries:
+                tries.clear()
+                is_locked.set()
+                assert may_go_on.wait(10)
+            tx.devices.update(FIRST.id, {"name": "late"})
+
+        with open_store(postgres_url) as other, ThreadPoolExecutor(1) as pool:
+            late = pool.submit(other.write, stand_still)
+            assert is_locked.wait(10)
+            store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "early", "status": "early"}))
+            may_go_on.set()
+            late.result()
+        assert (store.devices.get(FIRST.id).name, store.devices.get(FIRST.id).status) == ("late", "early")
+
     def test_a_change_of_many_rows_may_take_long(self, postgres_url, monkeypatch):
-        """pg_sleep stands in for the rows, which the driver sends and waits for together. The server sends what it has to
-        say when it is some thousand bytes."""
+        """pg_sleep stands in for the rows, which the driver sends and waits for together. The server keeps its answers
+        until they are some thousand bytes."""
         monkeypatch.setattr(servers, "MARGIN", 1)
         monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 0)
         upgrade(postgres_url)

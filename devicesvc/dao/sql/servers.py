@@ -13,6 +13,7 @@ from devicesvc.dao.urls import StoreUrl
 
 LOST_SECONDS = 20  # after which a server that says nothing at all is given up
 MARGIN = 3  # seconds after which a server that should have given up a statement is given up
+IDLE_SECONDS = 30  # after which the server takes back a change whose process stands still, and its locks
 CLUSTER_CONNECT = 2  # seconds that a connection to one of several servers may take
 
 # With each new primary, a cluster begins a new timeline. Its name begins the names of the files of its log.
@@ -46,7 +47,8 @@ class Servers:
         settings = {name: value for name, value in self._settings().items() if name not in given}
         settings |= {
             "client_encoding": "utf8",
-            "options": f"-c statement_timeout={answer:g}s -c lock_timeout={self._patience:g}s",
+            "options": f"-c statement_timeout={answer:g}s -c lock_timeout={self._patience:g}s"
+            f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
         }
         engine = create_engine(self._url.sql, isolation_level="AUTOCOMMIT", connect_args=settings, **pool)
 
