@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from devicesvc.migrations import upgrade
+from sqlalchemy import literal_column, select
 
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
@@ -137,6 +138,32 @@ def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluste
     assert caplog.messages[1:] == ["A primary answers: reads go to it again"]
     assert store.devices.get(FIRST.id).name == "last"
     store.write(lambda tx: tx.devices.add(device("1")))
+
+
+def test_a_read_that_takes_long_is_not_taken_for_a_primary_that_stands_still(store, caplog):
+    [[answer]] = store._reads.rows(select(literal_column("'late' FROM pg_sleep(1.5)")), {})
+    assert answer == "late"
+    assert not caplog.messages
+    with pytest.raises(StoreUnavailable, match="does not exist"):  # nor is one that is wrong
+        store._reads.rows(select(literal_column("nothing")), {})
+
+
+def test_a_standby_that_is_lost_too_leaves_nothing_to_read(store, cluster):
+    primary, standby = cluster
+    primary.signal(signal.SIGSTOP)
+    assert store.devices.get(FIRST.id)
+    standby.stop()
+    with pytest.raises(StoreUnavailable, match="Nothing was read"):
+        store.devices.get(FIRST.id)
+    standby.start()
+    assert until(lambda: read(store), "the standby is found again")
+
+
+def read(store):
+    try:
+        return store.devices.get(FIRST.id)
+    except StoreUnavailable:
+        return None
 
 
 def test_a_standby_that_need_not_be_current_is_not_read(store, cluster):
