@@ -57,11 +57,14 @@ class Server:
         try:
             yield self._url.set(drivername="mysql+pymysql", database=name).render_as_string(hide_password=False)
         finally:
+            self._cut(name)  # a transaction that somebody left open would be waited for
             self.do(f"DROP DATABASE {name}")
 
     def cut(self, url: str) -> None:
         """End all connections to the database that the URL names."""
-        name = make_url(url).database
+        self._cut(str(make_url(url).database))
+
+    def _cut(self, name: str) -> None:
         for (id,) in self.do(f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"):
             with suppress(pymysql.Error):  # it has ended by itself
                 self.do(f"KILL {id}")
