@@ -183,7 +183,15 @@ class ServerTarget(Target):
         """All rows of a table."""
 
     def __enter__(self) -> Self:
-        self._connection = self._open.enter_context(self._connect())
+        with ExitStack() as opening:
+            opening.callback(self._open.close)
+            self._connection = self._open.enter_context(self._connect())
+            self._begin()
+            opening.pop_all()  # it stays open, because nothing has failed
+        return self
+
+    def _begin(self) -> None:
+        """Have others wait, and see that the registry is empty."""
         with self._errors(), self._connection.cursor() as cursor:
             for statement in self._BEGIN:
                 cursor.execute(statement)
@@ -200,7 +208,6 @@ class ServerTarget(Target):
                 # Not TRUNCATE: those who read meanwhile would wait for it, and then find nothing.
                 for table in reversed(_COLUMNS):
                     cursor.execute(f'DELETE FROM "{table}"')
-        return self
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
         with self._errors():

@@ -368,6 +368,14 @@ class TestTargets:
         assert go(source, target, replace=True).done
         assert everything(target) == ALL
 
+    def test_a_target_that_was_refused_is_free_at_once(self, source, target):
+        go(source, target)
+        with pytest.raises(StoreUnavailable) as refused:
+            go(source, target)
+        with open_store(target) as store:
+            store.write(lambda tx: tx.groups.create({"name": "free"}))
+        del refused  # until now it has kept alive all that the migration left open
+
     def test_a_dry_run_writes_nothing(self, tmp_path, source, url):
         before = names(tmp_path)
         result = go(source, url, dry_run=True, skip_bad=tmp_path / "rejected.csv")
