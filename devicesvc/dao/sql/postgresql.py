@@ -44,7 +44,7 @@ class PostgresqlStore(SqlStore):
     _BYTES = text("pg_database_size(current_database())")
     _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-    def _begin(self) -> None:
+    def _prepare(self) -> None:
         self._servers = Servers(self._url, store.PATIENCE)
 
     def _write(self, change: Callable[[Transaction], T]) -> T:

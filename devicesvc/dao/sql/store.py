@@ -42,7 +42,7 @@ PATIENCE = 5  # seconds that a change waits for others, and a call for a connect
 CHANGE_SECONDS = 6  # that one statement of a change may take on a server; to wait for others is part of it
 READ_SECONDS = 15  # that one statement which reads may take on a server
 # Connections of a worker: PostgreSQL takes 100 of all, if it is not told otherwise.
-READERS = 23  # for reads of one statement
+READERS = 16  # for reads of one statement
 SNAPSHOTS = 8  # for reads of several
 
 # A device as long as they come, which takes pages of a database on a server.
@@ -94,7 +94,7 @@ class SqlStore(Store):
         self._url = url
         self._redacted = url.redacted
         try:
-            self._begin()
+            self._prepare()
             pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": PATIENCE, "pool_pre_ping": True}
             self._snapshots = self._make_engine(READ_SECONDS, pool_size=SNAPSHOTS, **pool)
             pool["pool_pre_ping"] = self._IS_TRIED
@@ -119,7 +119,7 @@ class SqlStore(Store):
             self.close()
             raise
 
-    def _begin(self) -> None:
+    def _prepare(self) -> None:
         """What is done before any connection is made."""
 
     @property
