@@ -20,7 +20,6 @@ from devicesvc.dao.sql.row_locks import COUNTED, NOBODY_CHANGES
 from devicesvc.dao.sql.store import reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
-from devicesvc.transfer.csv_source import PATIENCE
 from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
@@ -238,7 +237,6 @@ class PostgresSource(SqlSource):
     def _connect(self) -> Any:
         connection = self._open.enter_context(connected(self._url, read_only=True))
         with connected(self._url, read_only=False) as other, self._refused(other.Error):
-            other.execute(f"SET lock_timeout = '{PATIENCE:g}s'")
             other.execute(NOBODY_CHANGES)
             connection.execute(COUNTED)  # the first statement takes the snapshot
         return connection

@@ -1,6 +1,5 @@
 """A MariaDB cluster on this machine: three nodes of Galera, and HAProxy, which leads all clients to one of them."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Any
 
 import pymysql
 
-from tests.cluster.nodes import Account, Node, listens, ports, program, until
+from tests.cluster.nodes import Account, Node, by_hand, listens, ports, program, until
 from tests.long.processes import need
 
 NODES = 3
@@ -219,20 +218,6 @@ def running_cluster() -> Iterator[GaleraCluster]:
             cluster.stop()
 
 
-def _by_hand() -> None:
-    """Do what is typed: kill, freeze, thaw or start and the name of a node; nothing: say where HAProxy leads."""
-    with running_cluster() as cluster:
-        print(cluster.url, *(f"{node.name}: {node.folder}" for node in cluster.nodes), sep="\n", flush=True)
-        by_name = {node.name: node for node in cluster.nodes}
-        for line in sys.stdin:
-            match line.split():
-                case ["start", name]:
-                    by_name[name].start(cluster.nodes)
-                case ["kill" | "freeze" | "thaw" as verb, name]:
-                    getattr(by_name[name], verb)()
-            leader = cluster.leader()
-            print(leader.name if leader else "nobody", cluster.is_whole(), flush=True)
-
-
 if __name__ == "__main__":
-    _by_hand()
+    with running_cluster() as cluster:
+        by_hand(cluster, lambda: (getattr(cluster.leader(), "name", "nobody"), cluster.is_whole()))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -155,3 +156,19 @@ class Node:
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
+
+
+def by_hand(cluster: Any, state: Callable[[], object], more: dict[str, Callable[[], object]] | None = None) -> None:
+    """Do what is typed, until the end of the input: kill, freeze, thaw or start and the name of a node, or one of
+    `more`; and say after each line how the cluster is."""
+    print(cluster.url, *(f"{node.name}: {node.folder}" for node in cluster.nodes), sep="\n", flush=True)
+    by_name = {node.name: node for node in cluster.nodes}
+    for line in sys.stdin:
+        match line.split():
+            case ["start", name]:
+                by_name[name].start(cluster.nodes)
+            case ["kill" | "freeze" | "thaw" as verb, name]:
+                getattr(by_name[name], verb)()
+            case [word] if more and word in more:
+                more[word]()
+        print(state(), flush=True)

@@ -1,7 +1,6 @@
 """A PostgreSQL cluster on this machine: three nodes, each of etcd, Patroni and PostgreSQL, and synchronous."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import requests
 
-from tests.cluster.nodes import Account, Node, ports, program, until
+from tests.cluster.nodes import Account, Node, by_hand, ports, program, until
 from tests.conftest import BIN
 
 NODES = 3
@@ -192,21 +191,6 @@ def running_cluster() -> Iterator[PatroniCluster]:
             cluster.stop()
 
 
-def _by_hand() -> None:
-    """Do what is typed: kill, freeze, thaw or start and the name of a node; switch; nothing: say who leads."""
-    with running_cluster() as cluster:
-        print(cluster.url, *(f"{node.name}: {node.folder}" for node in cluster.nodes), sep="\n", flush=True)
-        by_name = {node.name: node for node in cluster.nodes}
-        for line in sys.stdin:
-            match line.split():
-                case ["switch"]:
-                    cluster.switch_over()
-                case ["start", name]:
-                    by_name[name].start(cluster.nodes)
-                case ["kill" | "freeze" | "thaw" as verb, name]:
-                    getattr(by_name[name], verb)()
-            print(*cluster.members(), sep="\n", flush=True)
-
-
 if __name__ == "__main__":
-    _by_hand()
+    with running_cluster() as cluster:
+        by_hand(cluster, lambda: "\n".join(map(str, cluster.members())), {"switch": cluster.switch_over})

@@ -6,7 +6,7 @@ from devicesvc.migrations import upgrade
 from tests.cluster.galera import CHECKED, SUSPECTED, running_cluster
 
 # Seconds: a node is left out, HAProxy notices, the services connect again. All share one machine, which may be busy.
-BACK = 2 * SUSPECTED + 4 * CHECKED + 15
+BACK = 2 * SUSPECTED + 4 * CHECKED + 4
 
 
 @pytest.fixture(scope="module")

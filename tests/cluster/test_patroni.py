@@ -7,8 +7,8 @@ from devicesvc.migrations import upgrade
 from tests.cluster.patroni import SENDER_TIMEOUT, TTL, running_cluster
 
 # Seconds, above the figures of docs/cluster.md: all nodes share one machine, which may have other work.
-WRITES_BACK = TTL + 20
-READS_BACK = 10
+WRITES_BACK = TTL + 12
+READS_BACK = 4
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_standby_that_freezes_and_comes_back_costs_no_change(cluster, load, ju
     load.wait_until_back("the standby is thawed")
     cluster.wait_until_whole()
     load.stop()
-    judge("standby frozen", load, writes_back=SENDER_TIMEOUT + 15, reads_back=READS_BACK)
+    judge("standby frozen", load, writes_back=SENDER_TIMEOUT + 7, reads_back=READS_BACK)
 
 
 def test_no_reader_is_shown_what_a_standby_has_that_was_left_behind(cluster, load, judge):

@@ -43,6 +43,16 @@ def add(device):
     return lambda tx: tx.devices.add(device)
 
 
+def run(statement, *parameters):
+    """A change that runs this statement."""
+
+    def change(tx):
+        with tx.devices._source.connect() as connection:
+            connection.exec_driver_sql(statement, *parameters)
+
+    return change
+
+
 def remove(id):
     return lambda tx: tx.devices.remove([id])
 
@@ -542,12 +552,7 @@ class TestPostgresql:
         monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 0)
         upgrade(postgres_url)
         with open_store(postgres_url) as hasty:
-
-            def many(tx):
-                with tx.devices._source.connect() as connection:
-                    connection.exec_driver_sql("SELECT pg_sleep(%s), repeat('x', 10000)", [(0.3,)] * 6)
-
-            hasty.write(many)
+            hasty.write(run("SELECT pg_sleep(%s), repeat('x', 10000)", [(0.3,)] * 6))
 
     def test_a_server_that_does_not_answer_is_given_up(self, postgres_url, monkeypatch):
         """pg_sleep stands in for it, without the server's own limit."""
@@ -556,13 +561,8 @@ class TestPostgresql:
         monkeypatch.setattr(sql_store, "PATIENCE", 2)
         upgrade(postgres_url)
         with open_store(postgres_url) as hasty:
-
-            def stand_still(tx):
-                with tx.devices._source.connect() as connection:
-                    connection.exec_driver_sql("SELECT pg_sleep(60)")
-
             with pytest.raises(StoreUnavailable, match=r"has not answered for 0.3 seconds\. Nothing was changed"):
-                hasty.write(stand_still)
+                hasty.write(run("SELECT pg_sleep(60)"))
             hasty.write(add(device("1")))
 
     def test_connections_that_are_cut_while_they_rest_are_not_noticed(self, store, other):
