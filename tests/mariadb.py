@@ -75,6 +75,7 @@ class Server:
         if not self._process:
             pytest.skip("the tests can only stop a server that they have started")
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # its threads answer until the first of them has noticed
         try:
             yield
         finally:
