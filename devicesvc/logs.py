@@ -170,7 +170,7 @@ def config(format: str) -> dict[str, Any]:
         },
         "root": {"level": "INFO", "handlers": ["stdout"]},
         "loggers": {
-            "alembic": {"level": "WARNING"},  # devicesvc.cli logs one line about an upgrade itself
+            "alembic": {"level": "WARNING"},  # devicesvc.cli.serve logs one line about an upgrade itself
             "gunicorn.error": {"level": "INFO", "propagate": True, "filters": ["load failure"]},
         },
     }

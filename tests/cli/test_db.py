@@ -6,7 +6,9 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from devicesvc import cli, migrations
+from devicesvc import migrations
+from devicesvc.cli import main
+from devicesvc.cli import serve as serve_command
 from devicesvc.dao.urls import parse
 from tests.conftest import BIN, REVISIONS
 
@@ -17,7 +19,7 @@ SQLITE = "sqlite:///device.db"
 def db(tmp_path, monkeypatch):
     monkeypatch.delenv("DEVICESVC_STORE", raising=False)
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments, **options: CliRunner().invoke(cli.main, ["db", *arguments], **options)
+    return lambda *arguments, **options: CliRunner().invoke(main, ["db", *arguments], **options)
 
 
 def test_each_command_says_in_one_line_what_was_done(db):
@@ -97,9 +99,9 @@ class TestServe:
     def test_the_tables_of_sqlite_are_upgraded_and_those_of_a_server_are_not(self, postgres_url):
         handler = signal.getsignal(signal.SIGINT)
         try:
-            cli._prepare_tables(parse(SQLITE))
+            serve_command._prepare_tables(parse(SQLITE))
             with pytest.raises(SystemExit, match="is not up to date"):
-                cli._prepare_tables(parse(postgres_url))
+                serve_command._prepare_tables(parse(postgres_url))
         finally:
             signal.signal(signal.SIGINT, handler)
         assert migrations.current(SQLITE) == REVISIONS[-1]

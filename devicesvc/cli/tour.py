@@ -1,0 +1,31 @@
+"""devicesvc tour"""
+
+import signal
+import sys
+
+import click
+
+from devicesvc.cli.common import one_sentence
+
+
+@click.command()
+@click.argument("url")
+@click.option(
+    "--token", envvar="DEVICESVC_TOKEN", help="A token that may write. Default: DEVICESVC_TOKEN in the environment."
+)
+def tour(url: str, token: str | None) -> None:
+    """Make the calls of the lab, and some on groups, to the service at URL, such as http://localhost:8000.
+
+    Shows each call and its answer, and checks the answer. The last line begins with ok if all answers are right;
+    otherwise each difference is named and the exit code is 1. At the end the registry has the same content as before,
+    also after Ctrl-C.
+    """
+    from devicesvc.tour import run  # not at the top: the service does not need it
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the changes are undone
+    try:
+        with one_sentence():
+            sys.exit(1 if run(url, token) else 0)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: the tour has undone its changes, except for those named above.", err=True)
+        sys.exit(130)
