@@ -28,7 +28,7 @@ class StoreKind:
     scheme: its URLs begin with it. opened_by: opens a store, given a StoreUrl and the first devices of a new one.
     checked_by: names every fault of a store. read_by, written_by: the source and the target of a migration. schema_by:
     the module that makes its tables; empty if it has none. upgraded_at_start: whether `serve` upgrades the tables
-    itself, because no other host can be at them.
+    itself, because no other host can be at them. options: those of its URLs that are not the driver's.
     """
 
     name: str
@@ -39,6 +39,7 @@ class StoreKind:
     written_by: str
     schema_by: str = ""
     upgraded_at_start: bool = False
+    options: tuple[str, ...] = ()
 
 
 KINDS = (
@@ -59,6 +60,7 @@ KINDS = (
         written_by="devicesvc.transfer.sql_target:SqliteTarget",
         schema_by="devicesvc.migrations",
         upgraded_at_start=True,
+        options=("journal_mode",),
     ),
     StoreKind(
         name="postgresql",
@@ -68,6 +70,7 @@ KINDS = (
         read_by="devicesvc.transfer.sql_source:PostgresSource",
         written_by="devicesvc.transfer.sql_target:PostgresTarget",
         schema_by="devicesvc.migrations",
+        options=("retry_seconds",),
     ),
     StoreKind(
         name="mariadb",
@@ -104,7 +107,15 @@ class StoreUrl:
 
     @cached_property
     def sql(self) -> "URL":
-        """The URL of a database. Raises StoreUnavailable if it cannot be read."""
+        """The URL of a database, as its driver takes it. Raises StoreUnavailable if it cannot be read."""
+        return self._given.difference_update_query(self.kind.options)
+
+    def option(self, name: str, default: str) -> str:
+        """The value of an option that is not the driver's; if it is given more than once, the last one."""
+        return self._given.normalized_query.get(name, (default,))[-1]
+
+    @cached_property
+    def _given(self) -> "URL":
         from sqlalchemy import make_url
         from sqlalchemy.exc import ArgumentError
 
@@ -118,7 +129,7 @@ class StoreUrl:
         """The URL without its password, also without one among the options: what to call the store in messages."""
         if self.kind is _CSV:
             return self.text
-        return self.sql.difference_update_query(_SECRETS).render_as_string()
+        return self._given.difference_update_query(_SECRETS).render_as_string()
 
     def open(self, first: Sequence[Device] = ()) -> "Store":
         """As open_store."""
@@ -155,7 +166,7 @@ def parse(text: str) -> StoreUrl:
             if kind.name == "sqlite" and url.sql.database in (None, "", ":memory:"):
                 raise StoreUnavailable(f"{url.redacted!r} names no file: it must be as in sqlite:///device.db.")
             if kind.name == "sqlite" and url.sql.query:
-                raise StoreUnavailable(f"{url.redacted!r} has options: it must be as in sqlite:///device.db.")
+                raise StoreUnavailable(f"{url.redacted!r} has options: only journal_mode can be one.")
             return _possible(url) if kind.name == "sqlite" else url
     if "://" not in text or text.startswith("csv:///"):
         return _possible(StoreUrl(text, _CSV))

@@ -403,7 +403,7 @@ class TestPostgresql:
             other.execute(CUT)
             tx.devices.missing([FIRST.id])
 
-        monkeypatch.setattr(sql_store, "PATIENCE", 0.2)
+        monkeypatch.setattr(store, "_retry_seconds", 0.2)
         with pytest.raises(StoreUnavailable, match="Nothing was changed"):
             store.write(change)
         assert len(store.devices.list()) == 5

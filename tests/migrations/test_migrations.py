@@ -266,7 +266,7 @@ class TestRefuses:
         [
             ("sqlite://", "names no file"),
             ("sqlite:///:memory:", "names no file"),
-            ("sqlite:///device.db?mode=ro", "has options"),
+            ("sqlite:///device.db?mode=ro", "only journal_mode can be one"),
             ("sqlite:////", "cannot be "),
             (f"sqlite:///{__file__}", "file is not a database"),
             ("sqlite:////no/such/device.db", "no f"),

@@ -17,6 +17,7 @@ from devicesvc.dao.sql.row_locks import ALONE, TOGETHER, NotAlone, RowLocks
 from devicesvc.dao.sql.servers import Servers
 from devicesvc.dao.sql.standby import ClusterReads
 from devicesvc.dao.sql.store import COUNT_A_CHANGE, SqlStore, SqlTransaction, TryAgain
+from devicesvc.errors import StoreUnavailable
 
 FIRST_ANSWER = 1  # seconds that a read waits for the primary of a cluster before it looks for a standby
 
@@ -31,6 +32,7 @@ _RACES = {
     "23505",  # unique_violation: another has added this id or name just now
     "23503",  # foreign_key_violation: another has deleted this device or group just now
 }
+MAX_RETRY = 300  # seconds
 FIRST_PAUSE = 0.01  # seconds before a second try; it doubles with each
 LONGEST_PAUSE = 0.5
 
@@ -45,10 +47,14 @@ class PostgresqlStore(SqlStore):
     _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def _prepare(self) -> None:
+        given = self._url.option("retry_seconds", str(store.PATIENCE))
+        if not given.isdecimal() or int(given) > MAX_RETRY:
+            raise StoreUnavailable(f"{self._redacted}: retry_seconds must be from 0 to {MAX_RETRY}, not {given!r}.")
+        self._retry_seconds = int(given)  # for which a change is tried again
         self._servers = Servers(self._url, store.PATIENCE)
 
     def _write(self, change: Callable[[Transaction], T]) -> T:
-        end, pause, is_alone = monotonic() + store.PATIENCE, FIRST_PAUSE, False
+        end, pause, is_alone = monotonic() + self._retry_seconds, FIRST_PAUSE, False
         while True:
             try:
                 return self._commit(change, is_alone)

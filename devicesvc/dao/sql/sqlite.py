@@ -15,6 +15,14 @@ from devicesvc.dao.sql import store
 from devicesvc.dao.sql.serial import SerialStore
 from devicesvc.errors import StoreUnavailable
 
+# How a commit gets to the disk, and how a file is synced so that the commit outlives a power cut.
+JOURNALS = {
+    "delete": ("journal_mode = DELETE", "synchronous = EXTRA"),
+    "wal": ("journal_mode = WAL", "synchronous = FULL"),
+}
+# Older libraries may lose commits of a write-ahead log, and break the file: https://sqlite.org/wal.html#walresetbug
+SAFE_WAL = (3, 51, 3)
+
 PROBE_BYTES = 1 << 18  # that must be free beside the file: its journal and some pages of each table and index
 
 
@@ -23,6 +31,18 @@ class SqliteStore(SerialStore):
 
     _BYTES = text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)")
     _READING = {"begin": "BEGIN"}
+
+    def _prepare(self) -> None:
+        mode = self._url.option("journal_mode", "delete")
+        if mode not in JOURNALS:
+            raise StoreUnavailable(f"{self._redacted}: journal_mode must be {' or '.join(JOURNALS)}, not {mode!r}.")
+        if mode == "wal" and sqlite3.sqlite_version_info < SAFE_WAL:
+            wanted, given = ".".join(map(str, SAFE_WAL)), sqlite3.sqlite_version
+            raise StoreUnavailable(
+                f"{self._redacted}: journal_mode=wal needs SQLite {wanted} or newer, and this Python has {given}."
+                " Leave journal_mode out."
+            )
+        self._pragmas = (*JOURNALS[mode], "foreign_keys = ON")
 
     def _make_engine(self, answer: float, **pool: Any) -> Engine:  # noqa: ARG002 - no server has to answer
         path, patience = self._url.path, store.PATIENCE
@@ -38,7 +58,7 @@ class SqliteStore(SerialStore):
 
         @event.listens_for(engine, "connect")
         def set_up(connection: Any, record: ConnectionPoolEntry) -> None:
-            for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+            for pragma in self._pragmas:
                 connection.execute(f"PRAGMA {pragma}")
             record.info["file"] = _identity(path)
 
