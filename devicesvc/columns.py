@@ -29,7 +29,8 @@ class Column:
     name: the same in files and in databases. field: what it is called in the class that has it. read: gets its value
     from an item. rule: what the value must be.
     default: the value if a row of an older version lacks the column; None if no row may lack it.
-    in_file, in_database: whether it is there.
+    in_file, in_database: whether it is there; what is only in a database follows from other columns.
+    longest: characters of a value in a database, if the rule does not say it.
     """
 
     name: str
@@ -39,6 +40,12 @@ class Column:
     default: str | None = None
     in_file: bool = True
     in_database: bool = True
+    longest: int = 0
+
+    @property
+    def max_length(self) -> int:
+        """The most characters of a value in a database."""
+        return self.longest or self.rule.max_length
 
 
 class Entity(Generic[T]):
@@ -46,7 +53,8 @@ class Entity(Generic[T]):
 
     table: the name of the table. columns: in the order of a file. in_file, in_database: those of the columns that are
     there. keys: columns of numbers and references that a row in a database has before the others. names: all columns of
-    such a row. named: makes a named tuple of such a row. from_row: makes an item of a row, which may be any object that
+    such a row. named: makes a named tuple of such a row. own_names, own: the same without the columns that follow from
+    others. from_row: makes an item of a row, which may be any object that
     has the columns as attributes; raises Invalid.
     """
 
@@ -61,6 +69,8 @@ class Entity(Generic[T]):
         self.names = (*keys, *(column.name for column in self.in_database))
         row_type = namedtuple(f"{table.title()}Row", self.names)  # type: ignore[misc]
         self.named = partial(tuple.__new__, row_type)  # its own _make takes longer, and rows come by the million
+        self.own_names = (*keys, *(column.name for column in self.in_database if column.in_file))
+        self.own = partial(tuple.__new__, namedtuple(f"{table.title()}Own", self.own_names))
         self._reads = tuple(column.read for column in self.in_database)
 
     def to_row(self, item: T, *keys: object) -> Any:
@@ -128,13 +138,23 @@ def _device(row: Any, nics: Iterable[Any], make: Callable[..., Any] = _one) -> A
     )
 
 
-# What DeviceFilter looks for in any case. A database cannot fold as Python does, so it keeps the folded text too.
-_FOLDED = Column(
+# What DeviceFilter looks for in any case. A database cannot fold as Python does, so it keeps the folded text too, which
+# may have three times as many characters.
+_FOLDED_MODEL = Column(
     name="hardware_model_folded",
     field="model",
     read=lambda device: fold(device.hardware.model),
     rule=Hardware.RULES["model"],
     in_file=False,
+    longest=3 * Hardware.RULES["model"].max_length,
+)
+_SEARCH_TEXT = Column(
+    name="search_text",
+    field="q",
+    read=Device.search_text,
+    rule=Device.RULES["name"],
+    in_file=False,
+    longest=1536,
 )
 
 DEVICE = Entity[Device](
@@ -142,11 +162,12 @@ DEVICE = Entity[Device](
     [
         *_columns(Device, "id", "name", "type"),
         *_columns(Hardware, "model", part="hardware"),
-        _FOLDED,
+        _FOLDED_MODEL,
         *_columns(Hardware, "sn", part="hardware"),
         *_columns(Software, "version", "last_update", part="software"),
         *map(_joined, Nic.RULES),
         *_columns(Device, "status"),
+        _SEARCH_TEXT,
     ],
     _device,
 )
@@ -187,10 +208,10 @@ def nic_rows(device: Device) -> list[Any]:
 
 
 def stored_device(row: Sequence[Any]) -> Device:
-    """The device of a row that a store has written, so nothing is checked again. It has the columns of DEVICE, and then
+    """The device of a row that a store has written, so nothing is checked again. It has the own columns of DEVICE, then
     its network interfaces as JSON: lists of position, type, MAC and IPv4 address, in any order."""
     nics = [Nic.trusted(type=type, mac=mac, ipv4=ipv4) for _, type, mac, ipv4 in sorted(orjson.loads(row[-1] or "[]"))]
-    return cast(Device, _device(DEVICE.named(row[:-1]), nics, lambda kind, **fields: kind.trusted(**fields)))
+    return cast(Device, _device(DEVICE.own(row[:-1]), nics, lambda kind, **fields: kind.trusted(**fields)))
 
 
 def stored_devices(rows: Sequence[Sequence[Any]]) -> list[Device]:
@@ -202,7 +223,7 @@ def stored_devices(rows: Sequence[Sequence[Any]]) -> list[Device]:
     flat = list(zip(*chain.from_iterable(nics), strict=True)) or [()] * 4
     made = iter(Nic.all_of(type=flat[1], mac=flat[2], ipv4=flat[3]))
     return devices_of_columns(
-        SimpleNamespace(**dict(zip(DEVICE.names, columns, strict=True))),
+        SimpleNamespace(**dict(zip(DEVICE.own_names, columns, strict=True))),
         [tuple(islice(made, len(each))) for each in nics],
     )
 

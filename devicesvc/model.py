@@ -6,7 +6,7 @@ valid Device. The JSON schemas and the CSV reader take the rules from the RULES 
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
@@ -83,6 +83,12 @@ def plain_mac(value: str) -> str:
 def fold(value: str) -> str:
     """Text without its case, as Unicode folds it: what is found in any case is compared so."""
     return value.casefold()
+
+
+def search_text(fields: Iterable[str]) -> str:
+    """Fields of an item as one text to search in: folded, each on a line. No field has a line break, so what is found
+    does not reach from one into another. Empty ones are left out."""
+    return fold("\n".join(filter(None, fields)))
 
 
 class Checked:
@@ -212,6 +218,12 @@ class Device(Checked):
         }
         return replace(self, **{**changes, **parts})
 
+    def search_text(self) -> str:
+        """The text in which `q` of DeviceFilter is looked for: the fields that people know a device by."""
+        macs, addresses = [nic.mac for nic in self.nic], [nic.ipv4 for nic in self.nic]
+        own = (self.id, self.name, self.type, self.status, self.hardware.model, self.hardware.sn)
+        return search_text((*own, *macs, *addresses))
+
 
 @dataclass(frozen=True, slots=True)
 class Group(Checked):
@@ -241,7 +253,8 @@ class Membership(Checked):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """What to look for. None leaves a field out; the others must all fit, exactly, but `model`: see `matches`."""
+    """What to look for. None leaves a field out. The others must all fit, and exactly, but `q` and `model` do not: see
+    `matches`."""
 
     id: str | None = None
     sn: str | None = None
@@ -251,6 +264,8 @@ class DeviceFilter:
     status: str | None = None
     mac: str | None = None
     ipv4: str | None = None
+    software_version: str | None = None
+    q: str | None = None
     group_ids: frozenset[str] = frozenset()
 
     # What devices may be sorted by, and how to read it from one.
@@ -261,30 +276,38 @@ class DeviceFilter:
     }
 
     def __post_init__(self) -> None:
-        # Once, and not for each device: both may be as long as a request.
+        # Once, and not for each device: each may be as long as a request.
         if self.model is not None:
             object.__setattr__(self, "model", fold(self.model))
+        if self.q is not None:
+            object.__setattr__(self, "q", fold(self.q))
         if self.mac is not None:
             object.__setattr__(self, "mac", plain_mac(self.mac))
 
     def matches(self, device: Device) -> bool:
-        """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding);
-        `mac`, in any of its forms, and `ipv4` fit if one of the network interfaces has them. Whether the device is
-        in all the groups of `group_ids` only a store can tell."""
+        """Whether the device fits. `model` fits any part of the hardware model, in any case (Unicode case folding), and
+        `q` any part of one of the fields of `search_text`; `mac`, in any of its forms, and `ipv4` fit if one of the
+        network interfaces has them. Whether the device is in all the groups of `group_ids` only a store can tell."""
         return (
             self.id in (None, device.id)
             and self.sn in (None, device.hardware.sn)
             and self.name in (None, device.name)
             and self.type in (None, device.type)
             and self.status in (None, device.status)
+            and self.software_version in (None, device.software.version)
             and self.model_fits(device.hardware.model)
             and (self.mac is None or self.mac in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))
+            and self.q_fits(device)
         )
 
     def model_fits(self, model: str) -> bool:
         """Whether a hardware model has the part that is looked for, if any is."""
         return self.model is None or self.model in fold(model)
+
+    def q_fits(self, device: Device) -> bool:
+        """Whether a device has the text that is looked for, if any is."""
+        return self.q is None or ("\n" not in self.q and self.q in device.search_text())
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ CHINESE = {
     "put_device": "添加或替换一台设备",
     "patch_device": "修改一台设备",
     "delete_device": "删除一台设备",
+    "patch_devices": "修改符合条件的所有设备",
+    "get_counts": "按取值统计设备",
     "batch_devices": "一次添加、修改、删除多台设备",
     "import_devices": "从 CSV 文件添加和修改设备",
     "get_groups": "查询分组",

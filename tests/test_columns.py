@@ -44,6 +44,8 @@ DISTINCT: dict[str, tuple[Any, dict[str, str]]] = {
             "nic_mac": "00:00:00:00:00:01;00:00:00:00:00:02",
             "nic_ipv4": "1.0.0.1;1.0.0.2",
             "status": "up",
+            "search_text": "1\na name\na type\nup\na model\na sn"
+            "\n00:00:00:00:00:01\n00:00:00:00:00:02\n1.0.0.1\n1.0.0.2",
         },
     ),
     "nics": (NICS[0], {"type": "eth", "mac": "00:00:00:00:00:01", "ipv4": "1.0.0.1"}),
@@ -100,7 +102,8 @@ def test_hard_devices_come_back_from_their_rows(case):
 def stored(device):
     """A row as a database gives it, its interfaces in any order."""
     nics = [[row.position, row.type, row.mac, row.ipv4] for row in nic_rows(device)]
-    return (*DEVICE.to_row(device), json.dumps(nics[::-1]))
+    row = DEVICE.to_row(device)
+    return (*(getattr(row, name) for name in DEVICE.own_names), json.dumps(nics[::-1]))
 
 
 @pytest.mark.parametrize("case", HARD)

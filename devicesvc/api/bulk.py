@@ -22,16 +22,18 @@ blp = Blueprint("bulk", __name__, url_prefix="/v1/devices", description="Many de
 class Batch(MethodView):
     @blp.operation("batch_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.BatchSchema(), example=examples.BATCH)
+    @blp.arguments(schemas.DryRunSchema(), location="querystring", as_kwargs=True)
     @blp.response(200, schemas.BatchAnswerSchema(), description="The ids.", example=examples.BATCHED)
-    def post(self, batch: dict[str, list[Any]]) -> Response:
+    def post(self, batch: dict[str, list[Any]], dry_run: bool) -> Response:
         """Create, update and delete devices
 
         At most 1000 items together. They are done in this order: `create`, `update`, `delete`. If one item is wrong,
-        nothing is done, and `errors` names what is wrong by list and index, at most 100 places.
+        nothing is done, and `errors` names what is wrong by list and index, at most 100 places. With `dry_run=true`
+        nothing is kept, and the answer says what would be done; the ids of new devices would be others.
         """
-        done = store().write(lambda tx: _run(tx, batch))
+        done = (store().rehearse if dry_run else store().write)(lambda tx: _run(tx, batch))
         counts = ", ".join(f"{verb}d: {len(ids)}" for verb, ids in done.items())
-        return ok(f"devices {counts}", data=done)
+        return ok(f"devices {'that would be ' if dry_run else ''}{counts}", data=done)
 
 
 def _run(tx: Transaction, batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
@@ -65,7 +67,7 @@ def _faults(tx: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[s
 class Import(MethodView):
     @blp.operation("import_devices", 400, 413, 415)
     @blp.takes(**csv_body.DOCUMENTED)
-    @blp.arguments(schemas.ImportSchema(), location="querystring", as_kwargs=True)
+    @blp.arguments(schemas.DryRunSchema(), location="querystring", as_kwargs=True)
     @blp.response(
         200, schemas.ImportAnswerSchema(), description="The ids, by what was done.", example=examples.IMPORTED
     )

@@ -33,29 +33,23 @@ _CHUNK = 200  # lines
 _FORMULA = ("=", "+", "-", "@")
 
 
-def is_wanted() -> bool:
-    """Whether the Accept header of the current request prefers CSV to JSON."""
+def is_wanted(form: str | None) -> bool:
+    """Whether the answer to the current request is CSV. form: csv, excel or json, if the request asks for one; else its
+    Accept header says whether it prefers CSV to JSON."""
     accepted = request.accept_mimetypes
-    return accepted.quality(MEDIA_TYPE) > accepted.quality("application/json")
+    return form in _FORMS or (not form and accepted.quality(MEDIA_TYPE) > accepted.quality("application/json"))
 
 
-def answer(
-    where: DeviceFilter, page_request: PageRequest, form: Callable[[Iterable[bytes]], Iterable[bytes]]
-) -> Response:
-    """Answer with the devices that fit, as a CSV file. form: makes its lines of those of device.csv: plain or
-    for_excel. Raises StoreUnavailable."""
+def answer(where: DeviceFilter, page_request: PageRequest, form: str | None) -> Response:
+    """Answer with the devices that fit, as a CSV file. form: excel, or else the form of device.csv, which an import
+    takes. Raises StoreUnavailable."""
     chunks = store().devices.chunks(where, page_request, _CHUNK)
     first = next(chunks, [])  # what the store cannot read is refused before the answer begins
     headers = {"Content-Disposition": "attachment; filename=device.csv"}
-    return Response(_file(chain([first], chunks), form), headers=headers, mimetype=MEDIA_TYPE)
+    return Response(_file(chain([first], chunks), _FORMS[form or "csv"]), headers=headers, mimetype=MEDIA_TYPE)
 
 
-def plain(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """The lines as they are in device.csv, for an import."""
-    return lines
-
-
-def for_excel(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _for_excel(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The lines for Excel: what it would take for a formula is text there, by a ' in front."""
     for line in lines:
         [cells] = csv.reader([line.decode()])
@@ -64,9 +58,13 @@ def for_excel(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield text.getvalue().encode()
 
 
-def _file(chunks: Iterable[Sequence[Device]], form: Callable[[Iterable[bytes]], Iterable[bytes]]) -> Iterator[bytes]:
+_Lines = Callable[[Iterable[bytes]], Iterable[bytes]]
+_FORMS: dict[str, _Lines] = {"csv": lambda lines: lines, "excel": _for_excel}
+
+
+def _file(chunks: Iterable[Sequence[Device]], form: _Lines) -> Iterator[bytes]:
     # Excel reads UTF-8 only after a byte order mark.
-    yield (codecs.BOM_UTF8 if form is for_excel else b"") + b"".join(form([DEVICE_CSV.header]))
+    yield (codecs.BOM_UTF8 if form is _for_excel else b"") + b"".join(form([DEVICE_CSV.header]))
     for devices in chunks:
         yield b"".join(form(map(DEVICE_CSV.encode, devices)))
 

@@ -22,17 +22,17 @@ class Devices(MethodView):
     @blp.arguments(schemas.DeviceListSchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
-    def get(self, where: DeviceFilter, page_request: PageRequest, excel: bool) -> Response:
+    def get(self, where: DeviceFilter, page_request: PageRequest, form: str | None) -> Response:
         """Find devices
 
         Without arguments, all devices fit. A device must fit all arguments that are given; if none fits, the list is
         empty. An answer has at most 1000 devices. The arguments may also be a JSON object in the request body.
 
-        With the header `Accept: text/csv` the answer is a CSV file of all devices that fit, or of the first `limit`.
-        `POST /v1/devices/import` takes such a file. With `excel=true` it is a file for Excel, whatever Accept says.
+        With `format=csv`, or the header `Accept: text/csv`, the answer is a CSV file of all devices that fit, or of the
+        first `limit`. `POST /v1/devices/import` takes such a file. With `excel=true` it is a file for Excel.
         """
-        if excel or csv_body.is_wanted():
-            return csv_body.answer(where, page_request, csv_body.for_excel if excel else csv_body.plain)
+        if csv_body.is_wanted(form):
+            return csv_body.answer(where, page_request, form)
         return devices.find(where, page_request)
 
     @blp.operation("add_devices", 400, 413, 415, 422)
@@ -55,6 +55,20 @@ class Devices(MethodView):
         Only the fields that are given change, also inside `hardware` and `software`. `nic` replaces the whole list.
         """
         return devices.update(changes.pop("id"), changes)
+
+    @blp.operation("patch_devices", 400, 409, 413, 415, 422)
+    @blp.arguments(schemas.DevicesPatchSchema(), example=examples.PATCH_ALL)
+    @blp.arguments(schemas.DevicesPatchQuerySchema(), location="querystring", as_kwargs=True)
+    @blp.response(200, schemas.FoundIdsAnswerSchema(), description="What was changed.", example=examples.PATCHED_ALL)
+    def patch(self, changes: dict[str, Any], where: DeviceFilter, dry_run: bool, expect: int | None) -> Response:
+        """Change all devices that fit
+
+        The filters in the query are those of `GET /v1/devices`, and at least one must be given. The body is as in
+        `PATCH /v1/devices/{id}`. All devices that fit are changed together, at most 10,000, or none. First ask with
+        `dry_run=true` how many there are, and then send that number as `expect`: if others fit by then, nothing is
+        changed.
+        """
+        return devices.patch_found(where, changes, dry_run, expect)
 
     @blp.operation("delete_devices", 400, 413, 422)
     @blp.arguments(schemas.DeviceIdsQuerySchema(), location="query", as_kwargs=True)

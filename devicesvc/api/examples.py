@@ -36,6 +36,28 @@ DELETED_ONE = {"status": 200, "message": "device deleted", "ids": [ID]}
 
 # Many devices
 
+PATCH_ALL = {"status": "offline"}
+PATCHED_ALL = {
+    "status": 200,
+    "message": "devices changed: 3 of 5",
+    "data": {"found": 5, "changed": 3, "ids": sorted(each.id for each in DEVICES if each.status == "online")},
+}
+COUNTED = {
+    "status": 200,
+    "message": "devices counted",
+    "data": {
+        "type": {
+            "values": [
+                {"value": "controller", "count": 2},
+                {"value": "gateway", "count": 2},
+                {"value": "adapter", "count": 1},
+            ],
+            "others": 0,
+        },
+        "status": {"values": [{"value": "online", "count": 3}, {"value": "offline", "count": 2}], "others": 0},
+    },
+}
+
 BATCH = {"create": [ADD], "update": [CHANGE], "delete": IDS}
 BATCHED = {
     "status": 200,

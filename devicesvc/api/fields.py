@@ -11,6 +11,8 @@ from devicesvc.api.errors import flatten
 from devicesvc.errors import MAX_FAULTS
 from devicesvc.model import Device, Group, Hardware, Nic, Rule, Software
 
+MAX_SET = 16  # ids in a filter; a database looks for each of them
+
 MESSAGES: dict[str, Any] = {"required": "is required", "null": "may not be null"}
 
 
@@ -125,15 +127,21 @@ class WholeNumber(ma.fields.Integer):
         return super()._validated(int(value) if in_digits else value)
 
 
-class SetOfOneId(ma.fields.String):
-    """One id in the request. The view gets a set of this one id, because filters take sets.
+class SetOfIds(LimitedList):
+    """One id, or a list of ids: in a query, the name once for each. The view gets a set, because filters take sets.
 
     attribute: the name of the filter's field.
     """
 
     def __init__(self, attribute: str, description: str) -> None:
-        messages = {**MESSAGES, "invalid": "must be text"}
-        super().__init__(attribute=attribute, metadata={"description": description}, error_messages=messages)
+        rule = f"must be at most {MAX_SET} ids"
+        super().__init__(
+            text("An id."),
+            attribute=attribute,
+            validate=ma.validate.Length(max=MAX_SET, error=rule),
+            metadata={"description": description, "maxItems": MAX_SET},
+            error_messages={**MESSAGES, "invalid": "must be text, or a list of texts"},
+        )
 
-    def _deserialize(self, *arguments: Any, **options: Any) -> frozenset[str]:  # type: ignore[override]
-        return frozenset([super()._deserialize(*arguments, **options)])
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
+        return frozenset(super()._deserialize([value] if isinstance(value, str) else value, *arguments, **options))

@@ -13,8 +13,10 @@ from devicesvc.api.preconditions import Preconditions, etag
 from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, store
 from devicesvc.dao.base import PageRequest, Writer, noun
-from devicesvc.errors import Invalid
+from devicesvc.errors import Conflict, Invalid
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter
+
+MAX_FOUND = 10_000  # items that one change may find and change
 
 
 class ItemConverter(BaseConverter):
@@ -53,6 +55,25 @@ class Items:
     def update(self, id: str, changes: Mapping[str, Any]) -> Response:
         """Change some fields of an item, and answer with the whole. Raises NotFound, Invalid, Conflict."""
         return ok(f"{self.noun} changed", data=store().write(lambda tx: self.table(tx).update(id, changes)))
+
+    def patch_found(
+        self, where: DeviceFilter | GroupFilter, changes: Mapping[str, Any], dry_run: bool, expect: int | None
+    ) -> Response:
+        """Change some fields of all items that fit, and answer with the ids of those that then differ. dry_run: change
+        nothing. expect: how many must fit. Raises Invalid, Conflict."""
+
+        def change(tx: Any) -> tuple[int, list[str]]:
+            found = self.table(tx).page(where, PageRequest(limit=MAX_FOUND, count=True))
+            if expect not in (None, found.total):
+                raise Conflict(f"{found.total} {self.noun}s fit, and not {expect}: nothing was changed.")
+            if found.next:
+                words = f"must fit at most {MAX_FOUND} {self.noun}s, not {found.total}"
+                raise Invalid({"the query": words})
+            return len(found.items), self.table(tx).update_many(found.items, changes)
+
+        found, ids = store().rehearse(change) if dry_run else store().write(change)
+        words = f"{self.noun}s {'that would be ' if dry_run else ''}changed: {len(ids)} of {found}"
+        return ok(words, data={"found": found, "changed": len(ids), "ids": ids})
 
     def remove(self, ids: list[str]) -> Response:
         """Delete items, and answer with the ids really deleted. Unknown ids are not an error."""

@@ -17,7 +17,7 @@ from devicesvc.api.fields import (
     CollectErrorsNested,
     CollectErrorsText,
     RuleField,
-    SetOfOneId,
+    SetOfIds,
     WholeNumber,
     boolean,
     limits,
@@ -25,8 +25,12 @@ from devicesvc.api.fields import (
     nested,
     text,
 )
+from devicesvc.dao.base import DeviceReader
 from devicesvc.errors import Invalid
 from devicesvc.model import MAX_NICS, Device, DeviceFilter, Group, GroupFilter, Hardware, Nic, Software
+
+# What devices can be counted by, and what DeviceReader.COUNTED calls it.
+COUNTED = {field.replace("group_ids", "group_id"): field for field in DeviceReader.COUNTED}
 
 MAX_BATCH = 1000  # items
 MAX_IDS = 10_000  # in one request
@@ -182,6 +186,10 @@ class DeviceFields(Schema):
     status = RuleField(Device, "status")
 
 
+class DevicesPatchSchema(DeviceFields):
+    """The changes of all devices that fit a filter."""
+
+
 class DevicePatchSchema(DeviceFields, PathId):
     """The changes of the device in the path."""
 
@@ -335,8 +343,12 @@ def _sort(of: type[DeviceFilter | GroupFilter]) -> fields.String:
 
 
 class DeviceFilterSchema(Schema):
-    """Which devices to find, in which order."""
+    """Which devices to find."""
 
+    q = text(
+        "Only devices that have this text, in upper or lower case, in their id, name, type, status, model, serial"
+        " number, or in a MAC or IPv4 address."
+    )
     id = text("Only the device with this id.", example=examples.ID)
     sn = text("Only devices with this serial number.")
     model = text("Only devices whose hardware model contains this text, in upper or lower case.")
@@ -345,19 +357,27 @@ class DeviceFilterSchema(Schema):
     status = text("Only devices with this status.")
     mac = text("Only devices with this MAC address, in any of its forms.")
     ipv4 = text("Only devices with this IPv4 address.")
-    group_id = SetOfOneId("group_ids", "Only devices in the group with this id.")
-    sort = _sort(DeviceFilter)
+    software_version = text("Only devices with this version of the software.")
+    group_id = SetOfIds(
+        "group_ids", "Only devices in the group with this id; if it is given more than once, in all these groups."
+    )
 
 
 class DeviceQuerySchema(PageSchema, DeviceFilterSchema):
-    """Which page of which devices to find."""
+    """Which page of which devices to find, in which order."""
 
     filter = DeviceFilter
+    sort = _sort(DeviceFilter)
 
 
 class DeviceListSchema(DeviceQuerySchema):
     """The same, and the form of the answer."""
 
+    format = fields.String(
+        validate=ma.validate.OneOf(["json", "csv"], error="must be json or csv"),
+        metadata={"description": "The form of the answer, whatever Accept says."},
+        error_messages={**MESSAGES, "invalid": "must be text"},
+    )
     excel = boolean(
         "Whether to answer with a CSV file that Excel reads and does not compute: `'` comes before `=`, `+`, `-` and"
         " `@` at the start of a cell. Such a file is not for an import.",
@@ -367,23 +387,74 @@ class DeviceListSchema(DeviceQuerySchema):
     @ma.post_load
     def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return the arguments of the view."""
-        excel = data.pop("excel")
-        return {**super()._arguments(data), "excel": excel}
+        form, excel = data.pop("format", None), data.pop("excel")
+        return {**super()._arguments(data), "form": "excel" if excel else form}
 
 
-class GroupFilterSchema(Schema):
-    """Which groups to find, in which order."""
+class CountsQuerySchema(DeviceFilterSchema):
+    """Which devices to count, and by what."""
 
-    id = text("Only the group with this id.")
-    name = text("Only the group with this name.")
-    device_id = SetOfOneId("device_ids", "Only groups that the device with this id is in.")
-    sort = _sort(GroupFilter)
+    by = list_of(
+        fields.String(
+            validate=ma.validate.OneOf(COUNTED, error=f"must be one of {', '.join(COUNTED)}"), error_messages=MESSAGES
+        ),
+        f"What to count by, once for each: {', '.join(COUNTED)}. All of them if it is not given.",
+        len(COUNTED),
+        "names",
+        maxItems=len(COUNTED),
+    )
+    limit = WholeNumber(
+        strict=True,
+        load_default=20,
+        validate=ma.validate.Range(1, paging.MAX_LIMIT, error=f"must be from 1 to {paging.MAX_LIMIT}"),
+        metadata={"description": "The most values of each, the most frequent ones."},
+        error_messages={**MESSAGES, "invalid": f"must be a whole number from 1 to {paging.MAX_LIMIT}"},
+    )
+
+    @ma.post_load
+    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments of the view."""
+        by, limit = data.pop("by", list(COUNTED)), data.pop("limit")
+        return {"by": by, "where": DeviceFilter(**data), "limit": limit}
 
 
-class GroupQuerySchema(PageSchema, GroupFilterSchema):
-    """Which page of which groups to find."""
+class DryRunSchema(Schema):
+    """Whether a change is only tried out."""
+
+    dry_run = boolean("Whether to change nothing, and only to say what would be changed.", load_default=False)
+
+
+class DevicesPatchQuerySchema(DryRunSchema, DeviceFilterSchema):
+    """Which devices to change."""
+
+    expect = WholeNumber(
+        strict=True,
+        validate=ma.validate.Range(0, error="must be 0 or more"),
+        metadata={"description": "How many devices must fit. If it is another number, nothing is changed: 409."},
+        error_messages={**MESSAGES, "invalid": "must be a whole number"},
+    )
+
+    @ma.post_load
+    def _arguments(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments of the view."""
+        dry_run, expect = data.pop("dry_run"), data.pop("expect", None)
+        if not data:
+            rule = "must have a filter, such as status=offline: without one, all devices would change"
+            raise ma.ValidationError({"the query": rule})
+        return {"where": DeviceFilter(**data), "dry_run": dry_run, "expect": expect}
+
+
+class GroupQuerySchema(PageSchema):
+    """Which page of which groups to find, in which order."""
 
     filter = GroupFilter
+    id = text("Only the group with this id.")
+    name = text("Only the group with this name.")
+    device_id = SetOfIds(
+        "device_ids",
+        "Only groups that the device with this id is in; if it is given more than once, that all these devices are in.",
+    )
+    sort = _sort(GroupFilter)
 
 
 # The batch and the import
@@ -416,12 +487,6 @@ class BatchSchema(Schema):
         if (count := sum(map(len, lists))) > MAX_BATCH:
             raise ma.ValidationError(f"must have at most {MAX_BATCH} items, not {count}")
         return data
-
-
-class ImportSchema(Schema):
-    """The arguments of an import."""
-
-    dry_run = boolean("Whether only to check the file, and to say what would be changed.", load_default=False)
 
 
 # Answers
@@ -480,6 +545,46 @@ class IdsAnswerSchema(AnswerSchema):
     """An answer with the ids of the items that were changed."""
 
     ids = fields.List(fields.String(), metadata={"description": "The ids really changed."})
+
+
+class FoundIdsSchema(AllRequired, Schema):
+    """What came of a change of all devices that fit a filter."""
+
+    found = fields.Integer(metadata={"description": "How many devices fit."})
+    changed = fields.Integer(metadata={"description": "How many of them were not so already."})
+    ids = fields.List(fields.String(), metadata={"description": "The ids really changed."})
+
+
+class FoundIdsAnswerSchema(AnswerSchema):
+    """The answer to a change of all devices that fit a filter."""
+
+    data = fields.Nested(FoundIdsSchema())
+
+
+class CountSchema(AllRequired, Schema):
+    """How many devices have a value."""
+
+    OPTIONAL = frozenset({"name"})
+    value = fields.String(metadata={"description": "The value; of a group, its id."})
+    name = fields.String(metadata={"description": "Of a group, its name."})
+    count = fields.Integer(metadata={"description": "How many devices have it."})
+
+
+class CountedSchema(AllRequired, Schema):
+    """The most frequent values of a field."""
+
+    values = fields.List(fields.Nested(CountSchema()), metadata={"description": "The most frequent values first."})
+    others = fields.Integer(metadata={"description": "How many devices have other values than these."})
+
+
+class CountsAnswerSchema(AnswerSchema):
+    """An answer with counts."""
+
+    data = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(CountedSchema()),
+        metadata={"description": "The counts, by what was asked for in `by`."},
+    )
 
 
 class BatchIdsSchema(AllRequired, Schema):

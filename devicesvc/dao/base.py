@@ -10,10 +10,11 @@ What all stores have in common is written here, once. A store implements the met
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from devicesvc.errors import Conflict, NotFound, StoreUnavailable, shown
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
@@ -57,6 +58,14 @@ class Page(NamedTuple, Generic[Item]):
     items: list[Item]
     total: int | None
     next: Cursor | None
+
+
+class Counts(NamedTuple):
+    """How many devices have which value. values: the most frequent ones, each with the number of its devices; if two
+    have as many, the lesser value comes first. others: how many devices have the values that are not among them."""
+
+    values: list[tuple[str, int]]
+    others: int
 
 
 class ChangeSet(dict[str, list[str]]):
@@ -149,6 +158,18 @@ class Reader(ABC, Generic[Item, Filter]):
         return self.page(where or self.filter(), PageRequest()).items
 
 
+class DeviceReader(Reader[Device, DeviceFilter]):
+    """Devices, to read."""
+
+    # What devices can be counted by: the field of the filter that finds those with a value. A device may be in several
+    # groups, or in none.
+    COUNTED: ClassVar[tuple[str, ...]] = ("type", "status", "model", "software_version", "group_ids")
+
+    @abstractmethod
+    def counts(self, by: Collection[str], where: DeviceFilter, limit: int) -> dict[str, Counts]:
+        """Count the devices that fit by each of these fields of COUNTED: the `limit` most frequent values of each."""
+
+
 class Writer(Reader[Item, Filter]):
     """Devices, or groups, to read and change, inside one change. It sees what the change did so far; nobody else sees
     it before the change has ended.
@@ -189,6 +210,13 @@ class Writer(Reader[Item, Filter]):
         item = self.item.build({"id": id, **data})
         self._add([item])
         return item
+
+    def update_many(self, items: Iterable[Item], changes: Mapping[str, Any]) -> list[str]:
+        """Change some fields of items that were read in this change, and return the ids of those that then differ.
+        Raises Invalid, Conflict."""
+        pairs = [(old, new) for old in items if (new := old.merge(changes)) != old]
+        self._replace(pairs)
+        return [new.id for _, new in pairs]
 
     def put(self, item: Item) -> bool:
         """Put the item in the place of the one with its id, or add it. Return whether it is new. Raises Conflict."""
@@ -331,6 +359,10 @@ class Transaction(Protocol):
         """What the change did so far."""
 
 
+class _TakenBack(Exception):
+    """A change was only tried out."""
+
+
 class Store(ABC):
     """The place of a registry. It is safe to share between threads; several stores, also of several processes, may be
     open on the same data. Close it when done; `with` does.
@@ -343,7 +375,7 @@ class Store(ABC):
 
     @property
     @abstractmethod
-    def devices(self) -> Reader[Device, DeviceFilter]:
+    def devices(self) -> DeviceReader:
         """The devices."""
 
     @property
@@ -380,6 +412,19 @@ class Store(ABC):
         if done:  # in the thread of the caller, whose request it belongs to
             log.info("%s", done, extra={"changes": dict(done)})
         return result
+
+    def rehearse(self, change: Callable[[Transaction], T]) -> T:
+        """Run the change as `write` does, keep nothing of what it did, and return what it returned. What it raises is
+        raised here. Raises StoreUnavailable."""
+        results: list[T] = []
+
+        def taken_back(tx: Transaction) -> None:
+            results.append(change(tx))
+            raise _TakenBack
+
+        with suppress(_TakenBack):
+            self._write(taken_back)
+        return results[-1]
 
     @abstractmethod
     def _write(self, change: Callable[[Transaction], T]) -> T:

@@ -5,7 +5,7 @@ from itertools import repeat
 
 from devicesvc.columns import DEVICE, NIC, NIC_COLUMNS
 from devicesvc.csv_codec.plain_lines import COLUMNS, plain_cells
-from devicesvc.model import fold, plain_mac
+from devicesvc.model import fold, plain_mac, search_text
 from devicesvc.transfer.source import DeviceRows
 
 
@@ -28,10 +28,12 @@ def _rows(lines: Sequence[tuple[str, ...]]) -> DeviceRows:
     models = by_column["hardware_model"]
     folded = {model: fold(model) for model in set(models)}
     by_column["hardware_model_folded"] = [folded[model] for model in models]
-    devices = list(map(DEVICE.named, zip(*map(by_column.__getitem__, DEVICE.names), strict=True)))
-
     types, macs, addresses = (by_column[column] for column in NIC_COLUMNS)
     normal = plain_mac("\n".join(macs)).split("\n")  # character by character: so all at once
+    own = (by_column[name] for name in ("id", "name", "type", "status", "hardware_model", "hardware_sn"))
+    lists = ([cell.replace(";", "\n") for cell in cells] for cells in (normal, addresses))
+    by_column["search_text"] = list(map(search_text, zip(*own, *lists, strict=True)))
+    devices = list(map(DEVICE.named, zip(*map(by_column.__getitem__, DEVICE.names), strict=True)))
     nics: list[tuple[str, int, str, str, str]] = []
     for id, some_types, some_macs, some_addresses in zip(by_column["id"], types, normal, addresses, strict=True):
         if ";" in some_macs:

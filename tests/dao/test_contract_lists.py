@@ -79,6 +79,11 @@ FILTERS = [
     {"group_ids": {"g0", "g3"}, "type": "a"},
     {"id": "5", "type": "b"},
     {"name": "设", "sn": "none"},
+    {"software_version": "b"},
+    {"software_version": "b", "type": "b"},
+    {"q": "B"},
+    {"q": "设", "type": "b"},
+    {"q": NIC.mac[:5], "group_ids": {"g0"}},
 ]
 
 

@@ -143,7 +143,7 @@ class TestSqlite:
         statements = sent(store)
         store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "x", "hardware": {"sn": "y"}}))
         assert [each for each, _ in statements if each.startswith("UPDATE devices")] == [
-            "UPDATE devices SET name=?, hardware_sn=? WHERE devices.id = ?"
+            "UPDATE devices SET name=?, hardware_sn=?, search_text=? WHERE devices.id = ?"
         ]
 
     def plan(self, store, query, values):

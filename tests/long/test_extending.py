@@ -32,7 +32,7 @@ from dataclasses import asdict
 from devicesvc.dao.urls import open_store, parse
 url = sys.argv[1]
 if schema := parse(url).schema():
-    assert schema.upgrade(url) == ["0004"]
+    assert schema.upgrade(url) == ["0005"]
 with open_store(url) as store:
     print(json.dumps([asdict(device) for device in store.devices.list()]))
     store.write(lambda tx: tx.devices.update("FIRST", {"location": "教室, 101"}))
@@ -139,29 +139,29 @@ def test_the_text_names_what_there_is():
     for module, name in names:
         assert hasattr({"schemas": schemas, "examples": examples}[module], name), name
     for path in re.findall(r"`(\w+/[\w/.]+\.\w+)`", STEP.sub("", TEXT)):
-        assert (ROOT / path).exists() or (ROOT / "devicesvc" / path).exists() or path.endswith("counts.py"), path
+        assert (ROOT / path).exists() or (ROOT / "devicesvc" / path).exists() or path.endswith("networks.py"), path
 
 
 def test_a_call_takes_four_files(copy):
     assert do_all(CALL, copy).keys() == {
         "devicesvc/api/__init__.py",
-        "devicesvc/api/counts.py",
+        "devicesvc/api/networks.py",
         "devicesvc/api/schemas.py",
-        "tests/api/test_counts.py",
+        "tests/api/test_networks.py",
     }
 
 
 def test_the_new_tests_pass_and_fail_if_the_code_is_wrong(with_call):
-    right = pytest_in(with_call, "tests/api/test_counts.py")
+    right = pytest_in(with_call, "tests/api/test_networks.py")
     assert right.returncode == 0, right.stdout
 
     ((path, new, old),) = re.findall(r"in `([^`]+)`, for a moment, write\s`([^`]+)` in place of `([^`]+)`", CALL)
     code = (with_call / path).read_text("utf-8")
     assert code.count(old) == 1
     (with_call / path).write_text(code.replace(old, new), "utf-8")
-    wrong = pytest_in(with_call, "tests/api/test_counts.py")
+    wrong = pytest_in(with_call, "tests/api/test_networks.py")
     assert wrong.returncode == 1, wrong.stdout
-    assert "test_each_spelling_is_counted_on_its_own" in wrong.stdout.partition("short test summary")[2]
+    assert "test_a_device_is_once_in_each_of_its_networks" in wrong.stdout.partition("short test summary")[2]
 
 
 def test_only_those_other_tests_fail_that_the_document_names(with_call):
@@ -180,7 +180,7 @@ class TestField:
             "devicesvc/api/schemas.py",
             "devicesvc/api/examples.py",
             "devicesvc/tour.py",
-            "migrations/versions/0004_location.py",
+            "migrations/versions/0005_location.py",
         }
         assert sum(touched.values()) <= 20
 
@@ -209,6 +209,6 @@ class TestField:
         assert set(re.findall(r"^(?:FAILED|ERROR) ([^ :]+)::", rest.stdout, re.MULTILINE)) == set(named), rest.stdout
 
     def test_without_the_revision_a_test_fails(self, with_field):
-        (with_field / "migrations/versions/0004_location.py").unlink()
+        (with_field / "migrations/versions/0005_location.py").unlink()
         ended = pytest_in(with_field, "-k", "sqlite", "tests/migrations/test_schema.py")
         assert ended.returncode == 1, ended.stdout

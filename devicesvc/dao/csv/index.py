@@ -67,6 +67,10 @@ class Index:
     def __iter__(self) -> Iterator[Pair]:
         return chain.from_iterable(zip(*block, strict=True) for block in self._blocks)
 
+    def values(self) -> Iterator[str]:
+        """The value of each pair, ascending."""
+        return chain.from_iterable(block.values for block in self._blocks)
+
     def count(self, value: str) -> int:
         """How many keys have this value."""
         (first, start), (last, end) = self._place(value), self._place(_just_after(value))

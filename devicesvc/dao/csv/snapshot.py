@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from devicesvc import garbage_collection
 from devicesvc.csv_codec.format import Format, Record
 from devicesvc.dao.csv.index import Index, Pair
-from devicesvc.model import Device, Group, Membership
+from devicesvc.model import Device, Group, Membership, fold
 
 SHARDS = 1024
 BLOCK = 512  # lines
@@ -128,6 +128,14 @@ class Table(Generic[T]):
             items = ((key, slot.item) for key, slot in self._slots.items())
             return Index.of(_pairs(self.format.indexes[name], items))
 
+    def search(self, text: str) -> Iterator[str]:
+        """The keys of the lines in which this text is, which is folded, in whatever cell."""
+        quoted = text.replace('"', '""')
+        for block in self._blocks:
+            if quoted in fold(block.content.decode()):  # most blocks are done with at once
+                lines = zip(block.keys, block.lines(), strict=True)
+                yield from (key for key, line in lines if quoted in fold(line.decode()))
+
     def items(self) -> Iterator[tuple[str, T]]:
         """Each key with its item, in the order of the file."""
         return ((key, item) for key in self.lines() if (item := self.get(key)))
@@ -205,6 +213,8 @@ class TableView(Protocol[T_co]):
 
     def index(self, name: str) -> Index: ...
 
+    def search(self, text: str) -> Iterator[str]: ...
+
 
 class Snapshot(NamedTuple):
     """A registry at one moment."""
@@ -236,6 +246,11 @@ class Overlay(Generic[T]):
             items = [(key, self._table.get(key), self.get(key)) for key in self._changes]
             self._indexes[name] = _index_after(self._table.index(name), self.format.indexes[name], items)
         return self._indexes[name]
+
+    def search(self, text: str) -> Iterator[str]:
+        """As in a table; and all keys of the changes."""
+        yield from (key for key in self._table.search(text) if key not in self._changes)
+        yield from self._changes
 
     def set(self, item: T) -> None:
         """Put the item in the place of the one with its key, or add it as the last. Raises Invalid."""

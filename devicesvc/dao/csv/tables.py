@@ -1,9 +1,11 @@
 """The tables of the CSV store: to read in a snapshot, and to change in the overlays of a commit."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from heapq import nsmallest
 from itertools import islice
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple
@@ -11,7 +13,9 @@ from typing import Any, ClassVar, Generic, NamedTuple
 from devicesvc.csv_codec.formats import MEMBERSHIP_CSV, membership_key
 from devicesvc.dao.base import (
     ChangeSet,
+    Counts,
     Cursor,
+    DeviceReader,
     Filter,
     Item,
     MembershipReader,
@@ -42,7 +46,7 @@ class _Condition(NamedTuple):
 class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
     """The devices, or the groups, of a snapshot or of the overlays over it."""
 
-    _exact_fields: ClassVar[Sequence[str]]  # of the filter: those that an index has
+    _exact_fields: ClassVar[Mapping[str, str]]  # of the filter: those that an index has, and its name
 
     def __init__(self, table: TableView[Item], memberships: TableView[Membership]) -> None:
         self._table: TableView[Item] = table
@@ -86,7 +90,7 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
         """The ids in the order of the list, from the cursor on. If the filter wants one value of the field that sorts
         the list, only the ids with this value: half of all items may come before them."""
         order, after = self._table.index(request.sort), request.after
-        value = getattr(where, request.sort) if request.sort in self._exact_fields else None
+        value = next((getattr(where, each) for each, name in self._exact_fields.items() if name == request.sort), None)
         if value is None:
             return order.walk(after, request.descending)
         if not after or (value != after.value and (value < after.value) == request.descending):
@@ -120,14 +124,20 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
         if where.id is not None:
             ids = [where.id] if self._table.get(where.id) else []
             yield _Condition(len(ids), ids, lambda item: item.id == where.id)
-        for field in self._exact_fields:
+        for field, name in self._exact_fields.items():
             if (value := getattr(where, field)) is not None:
-                index, has = self._table.index(field), partial(_has, self._table.format.indexes[field], value)
+                index, has = self._table.index(name), partial(_has, self._table.format.indexes[name], value)
                 yield _Condition(index.count(value), index.keys(value), has)
 
 
 def _has(values_of: Callable[[Item], Collection[str]], value: str, item: Item) -> bool:
     return value in values_of(item)
+
+
+def _most_frequent(values: Iterable[str], limit: int) -> Counts:
+    count = Counter(values)
+    most = nsmallest(limit, count.items(), key=lambda each: (-each[1], each[0]))
+    return Counts(most, count.total() - sum(number for _, number in most))
 
 
 def _comes_after(cursor: Cursor, request: PageRequest) -> bool:
@@ -145,11 +155,14 @@ def _first_page(
     return Page(items, total, Cursor(value_of(items[-1]), items[-1].id) if items and more else None)
 
 
-class CsvDevices(CsvReader[Device, DeviceFilter]):
+class CsvDevices(CsvReader[Device, DeviceFilter], DeviceReader):
     item = Device
     filter = DeviceFilter
 
-    _exact_fields = ("sn", "name", "type", "status", "mac", "ipv4")
+    _exact_fields: ClassVar = {
+        **{name: name for name in ("sn", "name", "type", "status", "mac", "ipv4")},
+        "software_version": "version",
+    }
 
     def _conditions(self, where: DeviceFilter) -> Iterator[_Condition]:
         yield from self._exact(where)
@@ -157,10 +170,30 @@ class CsvDevices(CsvReader[Device, DeviceFilter]):
             fits = cache(where.model_fits)
             found = [id for model, id in self._table.index("model") if fits(model)]
             yield _Condition(len(found), found, lambda device: fits(device.hardware.model))
+        if where.q is not None:
+            found = [device.id for device in self._items(self._table.search(where.q), ()) if where.q_fits(device)]
+            yield _Condition(len(found), found, where.q_fits)
         for group_id in where.group_ids:
             members = self._memberships.index("group_id")
             ids = (key.split(",")[0] for key in members.keys(group_id))
             yield _Condition(members.count(group_id), ids, partial(self._is_in, group_id))
+
+    def counts(self, by: Collection[str], where: DeviceFilter, limit: int) -> dict[str, Counts]:
+        conditions = sorted(self._conditions(where), key=attrgetter("size"))
+        ids = self._in_all(conditions) if conditions else None
+        return {field: _most_frequent(self._values(field, ids), limit) for field in by}
+
+    def _values(self, field: str, ids: Collection[str] | None) -> Iterable[str]:
+        """The values that the devices with these ids, or all if it is None, have in a field of COUNTED."""
+        of_groups = field == "group_ids"
+        table: TableView[Any] = self._memberships if of_groups else self._table
+        index = table.index("group_id" if of_groups else self._exact_fields.get(field, field))
+        if ids is None:
+            return index.values()
+        if of_groups:
+            return (group_id for group_id, key in index if key.split(",")[0] in ids)
+        value_of = self._table.format.indexes[self._exact_fields.get(field, field)]
+        return (value for device in self._items(ids, ()) for value in value_of(device))
 
     def _is_in(self, group_id: str, device: Device) -> bool:
         return self._memberships.get(membership_key(device.id, group_id)) is not None
@@ -170,7 +203,7 @@ class CsvGroups(CsvReader[Group, GroupFilter]):
     item = Group
     filter = GroupFilter
 
-    _exact_fields = ("name",)
+    _exact_fields: ClassVar = {"name": "name"}
 
     def _conditions(self, where: GroupFilter) -> Iterator[_Condition]:
         yield from self._exact(where)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, Table
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select, SelectBase, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.dml import UpdateBase
@@ -22,7 +22,7 @@ class Source(ABC):
     Here nothing is locked: for one statement, and for a change that is alone until it ends."""
 
     @abstractmethod
-    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
+    def rows(self, query: SelectBase, values: Values) -> Sequence[Any]:
         """All rows of a query. The same object comes again for the same query."""
 
     def rows_of_one(self, _table: Table, query: Select[Any], id: str) -> Sequence[Any]:
@@ -59,7 +59,7 @@ class InTransaction(Source):
         """The change ends; is_kept: whether what it did is kept. Raises an error if what it has read may have been
         wrong."""
 
-    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
+    def rows(self, query: SelectBase, values: Values) -> Sequence[Any]:
         return self._statements.rows(self._raw, query, values)
 
     def change(self, query: UpdateBase, rows: Sequence[Values]) -> None:
@@ -100,7 +100,7 @@ class Reads(Source):
         self._resting: deque[PoolProxiedConnection] = deque()
         self._statements = statements
 
-    def rows(self, query: Select[Any], values: Values) -> Sequence[Any]:
+    def rows(self, query: SelectBase, values: Values) -> Sequence[Any]:
         with self._understood():
             if not self._free.acquire(timeout=self._patience):
                 raise PoolTimeout
@@ -109,7 +109,7 @@ class Reads(Source):
             finally:
                 self._free.release()
 
-    def _tried(self, query: Select[Any], values: Values) -> Sequence[Any]:
+    def _tried(self, query: SelectBase, values: Values) -> Sequence[Any]:
         try:
             return self._fetch(self._take(), query, values)
         except DBAPIError as error:
@@ -129,7 +129,7 @@ class Reads(Source):
             while True:
                 self._resting.pop().close()
 
-    def _fetch(self, connection: PoolProxiedConnection | None, query: Select[Any], values: Values) -> Sequence[Any]:
+    def _fetch(self, connection: PoolProxiedConnection | None, query: SelectBase, values: Values) -> Sequence[Any]:
         """Run the query on this connection, or on a new one, and let it rest afterwards."""
         if not connection:
             try:

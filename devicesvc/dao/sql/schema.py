@@ -34,8 +34,6 @@ metadata = MetaData(
     }
 )
 
-MAX_FOLDED = 3 * 64  # characters that a model of 64 may have when it is folded
-
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
@@ -45,9 +43,7 @@ def _text(name: str, length: int, *more: ForeignKey) -> "Column[str]":
 
 
 def _columns(entity: Entity[Any]) -> "list[Column[str]]":
-    return [
-        _text(column.name, column.rule.max_length if column.in_file else MAX_FOLDED) for column in entity.in_database
-    ]
+    return [_text(column.name, column.max_length) for column in entity.in_database]
 
 
 def _reference(name: str, to: str, rule: Rule) -> "Column[str]":

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, PoolProxiedConnection, Select
+from sqlalchemy import Connection, PoolProxiedConnection, SelectBase
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from devicesvc.dao.sql.pg_connection import is_lost
@@ -46,7 +46,7 @@ class ClusterReads(Reads):
         self._next_search = 0.0
         self._closed = threading.Event()
 
-    def _tried(self, query: Select[Any], values: Values) -> Sequence[Any]:
+    def _tried(self, query: SelectBase, values: Values) -> Sequence[Any]:
         standby = self._standby
         if not standby:
             try:
@@ -71,7 +71,7 @@ class ClusterReads(Reads):
             yield connection
             self._check(connection.connection)
 
-    def _fetch(self, connection: PoolProxiedConnection | None, query: Select[Any], values: Values) -> Sequence[Any]:
+    def _fetch(self, connection: PoolProxiedConnection | None, query: SelectBase, values: Values) -> Sequence[Any]:
         found = super()._fetch(connection, query, values)
         if connection:
             self._check(connection)

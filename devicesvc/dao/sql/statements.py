@@ -5,11 +5,11 @@ from contextlib import closing
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Dialect, PoolProxiedConnection, Select
+from sqlalchemy import Dialect, PoolProxiedConnection, SelectBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-Query = Select[Any] | UpdateBase
+Query = SelectBase | UpdateBase
 Values = Mapping[str, Any]  # of the parameters of a statement, by name
 
 

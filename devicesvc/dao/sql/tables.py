@@ -1,13 +1,14 @@
 """The tables of a SQL store, to read and, in a transaction, to change."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     FromClause,
     Insert,
     Integer,
@@ -20,10 +21,12 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     or_,
     select,
     true,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -43,7 +46,9 @@ from devicesvc.columns import (
 )
 from devicesvc.dao.base import (
     ChangeSet,
+    Counts,
     Cursor,
+    DeviceReader,
     Filter,
     Item,
     MembershipReader,
@@ -58,10 +63,11 @@ from devicesvc.dao.sql.reads import InTransaction, Source
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 CHUNK = 500  # values in one statement: databases limit them
-LONGEST = max(schema.MAX_FOLDED, *(column.rule.max_length for each in ENTITIES for column in each.columns))
+LONGEST = max(column.max_length for each in ENTITIES for column in each.columns)
 
 FIRST_GROUP = "group_0"  # the parameter with the id of the first of the groups that a device must be in
 NOTHING = "\0"  # a text that no database can hold
+LINE_BREAK = "\n"  # what no field has
 
 Condition = ColumnElement[bool]
 
@@ -79,7 +85,7 @@ class _Shape(NamedTuple):
 
 def _storable(value: str) -> bool:
     """Whether a field may have this value: no statement need ask for any other, and MariaDB takes none of megabytes."""
-    if len(value) > LONGEST or NOTHING in value:
+    if len(value) > LONGEST or NOTHING in value or LINE_BREAK in value:
         return False
     try:
         value.encode()
@@ -256,22 +262,23 @@ _NICS = (
 )
 
 
-class SqlDevices(SqlReader[Device, DeviceFilter]):
+_FOLDED = {"model": schema.devices.c.hardware_model_folded, "q": schema.devices.c.search_text}
+
+
+class SqlDevices(SqlReader[Device, DeviceFilter], DeviceReader):
     item = Device
     filter = DeviceFilter
 
     _entity = DEVICE
     _table = schema.devices
-    _all = select(schema.devices, _NICS)
+    _all = select(*(schema.devices.c[name] for name in DEVICE.own_names), _NICS)
     _one = _all.where(schema.devices.c.id == bindparam("id"))
     _fields = _columns_by_field(DEVICE, schema.devices)
 
     def _wanted(self, where: DeviceFilter) -> Iterator[tuple[str, str]]:
-        for name in ("id", "name", "type", "status", "sn", "mac", "ipv4"):
+        for name in ("id", "name", "type", "status", "sn", "mac", "ipv4", "software_version", "model", "q"):
             if (wanted := getattr(where, name)) is not None:
                 yield name, wanted
-        if where.model is not None:
-            yield "model", where.model
         yield from ((f"group_{number}", id) for number, id in enumerate(where.group_ids))
 
     @classmethod
@@ -286,8 +293,10 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
     def _condition(cls, parameter: str) -> Condition:
         columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
         value = _text(parameter)
-        if parameter == "model":
-            return _place(columns.hardware_model_folded, value) > 0
+        if parameter == "software_version":
+            return columns.software_version == value
+        if parameter in _FOLDED:
+            return _place(_FOLDED[parameter], value) > 0
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
         if parameter in ("mac", "ipv4"):
             return columns.id.in_(select(nics.device_id).where(nics[parameter] == value))
@@ -298,11 +307,55 @@ class SqlDevices(SqlReader[Device, DeviceFilter]):
             return columns.id.in_(select(others.device_id).where(others.group_id == value))
         return cls._fields[parameter] == value
 
+    def counts(self, by: Collection[str], where: DeviceFilter, limit: int) -> dict[str, Counts]:
+        self._source.hold_all()
+        values: dict[str, Any] = dict(self._wanted(where))
+        found: dict[str, list[Any]] = {field: [] for field in by}
+        if by and all(map(_storable, values.values())):
+            query = self._counted(tuple(field for field in self.COUNTED if field in by), tuple(values))
+            for field, *row in self._source.rows(query, {**values, "most": limit}):
+                found[field].append(row)
+        return {field: _counts(rows) for field, rows in found.items()}
+
+    @classmethod
+    @lru_cache(256)
+    def _counted(cls, by: Sequence[str], wanted: Sequence[str]) -> CompoundSelect[Any]:
+        """The most frequent values of each of these fields: a row has the field, a value, the number of its devices,
+        and that of all. In one statement, so of one snapshot."""
+        table, id = cls._searched(wanted)
+        conditions, number = list(map(cls._condition, wanted)), func.count().label("number")
+        counts = []
+        for field in by:
+            if field in _COUNTED:
+                searched, value = table, _COUNTED[field].label("value")
+            else:
+                members = schema.memberships.alias()
+                searched, value = table.join(members, members.c.device_id == id), members.c.group_id.label("value")
+            of_all = func.sum(func.count()).over().label("of_all")
+            count = select(value, number, of_all).select_from(searched).where(*conditions).group_by(value)
+            count = count.order_by(number.desc(), value).limit(bindparam("most", type_=Integer))
+            counts.append(select(literal_column(f"'{field}'").label("field"), *count.subquery().c))
+        return union_all(*counts)
+
     def _item(self, row: Any) -> Device:
         return stored_device(row)
 
     def _items(self, rows: Sequence[Any]) -> list[Device]:
         return stored_devices(rows)
+
+
+# The columns of those fields of COUNTED that the table of devices has.
+_COUNTED = {
+    "type": schema.devices.c.type,
+    "status": schema.devices.c.status,
+    "model": schema.devices.c.hardware_model,
+    "software_version": schema.devices.c.software_version,
+}
+
+
+def _counts(rows: Sequence[Any]) -> Counts:
+    values = sorted(((value, number) for value, number, _ in rows), key=lambda each: (-each[1], each[0]))
+    return Counts(values, int(rows[0][2]) - sum(number for _, number in values) if rows else 0)
 
 
 class SqlGroups(SqlReader[Group, GroupFilter]):
