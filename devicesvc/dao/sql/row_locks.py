@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, literal_column, select
 
+from devicesvc.dao.sql.pages import CHUNK
 from devicesvc.dao.sql.reads import InTransaction
 from devicesvc.dao.sql.statements import Statements
-from devicesvc.dao.sql.tables import CHUNK
 
 # How a change begins: it locks the number that stands for all changes, and counts itself.
 _LOCK = 0x646576696365  # "device"; any number that no other program locks in this database

@@ -24,16 +24,10 @@ from sqlalchemy.pool import NullPool
 
 from devicesvc.dao.base import ChangeSet, Size, Store
 from devicesvc.dao.sql import schema
+from devicesvc.dao.sql.items import SqlDevices, SqlGroups
 from devicesvc.dao.sql.reads import InTransaction, Reads
 from devicesvc.dao.sql.statements import Statements
-from devicesvc.dao.sql.tables import (
-    SqlDevices,
-    SqlDeviceWriter,
-    SqlGroups,
-    SqlGroupWriter,
-    SqlMemberships,
-    SqlMembershipWriter,
-)
+from devicesvc.dao.sql.tables import SqlDeviceWriter, SqlGroupWriter, SqlMemberships, SqlMembershipWriter
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import MAX_NICS, Device
