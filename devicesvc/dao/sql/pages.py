@@ -21,18 +21,8 @@ from sqlalchemy import (
     tuple_,
 )
 
-from devicesvc.columns import (
-    ENTITIES,
-    Entity,
-)
-from devicesvc.dao.base import (
-    Cursor,
-    Filter,
-    Item,
-    Page,
-    PageRequest,
-    Reader,
-)
+from devicesvc.columns import ENTITIES, Entity
+from devicesvc.dao.base import Cursor, Filter, Item, Page, PageRequest, Reader
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.reads import Source
 

@@ -5,31 +5,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, ClassVar, Generic
 
-from sqlalchemy import (
-    Insert,
-    Select,
-    Table,
-    Update,
-    bindparam,
-    delete,
-    insert,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Insert, Select, Table, Update, bindparam, delete, insert, select, tuple_, update
 
-from devicesvc.columns import (
-    MEMBERSHIP,
-    nic_rows,
-)
-from devicesvc.dao.base import (
-    ChangeSet,
-    Filter,
-    Item,
-    MembershipReader,
-    MembershipWriter,
-    Writer,
-)
+from devicesvc.columns import MEMBERSHIP, nic_rows
+from devicesvc.dao.base import ChangeSet, Filter, Item, MembershipReader, MembershipWriter, Writer
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.items import SqlDevices, SqlGroups
 from devicesvc.dao.sql.pages import SqlReader, chunks, storable, text_parameter
