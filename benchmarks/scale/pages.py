@@ -72,6 +72,8 @@ def asked(device: Device) -> list[Asked]:
         Asked("one type and one status", {"type": "gateway", "status": "online"}),
         Asked("part of a model that half of all have", {"model": "berry"}),
         Asked("part of a model that no device has", {"model": "zzz"}),
+        Asked("a text that half of all have, by q", {"q": "berry"}),
+        Asked("a text that no device has, by q", {"q": "zzz"}),
         *(Asked(f"sort={name}, from a cursor", sort=name, middle=True) for name in DeviceFilter.SORTS),
         *(Asked(f"sort=-{name}, from a cursor", sort=f"-{name}", middle=True) for name in DeviceFilter.SORTS),
         Asked("one type of three, sort=name", {"type": "gateway"}, sort="name"),
