@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from devicesvc.migrations import upgrade
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from devicesvc.app import create_app
 from devicesvc.dao.base import Store
@@ -192,6 +194,20 @@ def find_free_port() -> int:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The URL at which a WSGI app answers."""
+    server = make_server("127.0.0.1", find_free_port(), app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
