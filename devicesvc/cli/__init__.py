@@ -1,15 +1,40 @@
-"""The command line: devicesvc serve, check, migrate, tour, db, token."""
+"""The command line: devicesvc serve, check, migrate, tour, db, token, device, group."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, cast
 
 import click
 
-from devicesvc.cli import db, serve, stores, tokens, tour
+# The module of each command.
+MODULES = {
+    "serve": "serve",
+    "check": "stores",
+    "migrate": "stores",
+    "tour": "tour",
+    "db": "db",
+    "token": "tokens",
+    "device": "device",
+    "group": "group",
+}
 
 
-@click.group()
+class Commands(Mapping[str, click.Command]):
+    """The commands by name. Each is imported when it is asked for, so `device list` does not wait for what `serve`
+    needs."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(f"devicesvc.cli.{MODULES[name]}"), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+@click.group(commands=cast(Any, Commands()))
 @click.version_option(package_name="devicesvc")
 def main() -> None:
     """A registry of devices with a REST API. It keeps its data in a CSV file that a person can read."""
-
-
-for command in (serve.serve, stores.check, stores.migrate, tour.tour, db.db, tokens.token):
-    main.add_command(command)

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from devicesvc.config import DEFAULTS
-from devicesvc.errors import RegistryError
+from devicesvc.errors import MAX_TOLD, RegistryError
+from devicesvc.terminal import plain
 
 store_argument: Callable[[Any], Any] = click.argument("store", envvar="DEVICESVC_STORE", default=DEFAULTS["STORE"])
 
@@ -18,4 +19,6 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except RegistryError as error:
-        raise click.ClickException(str(error)) from error
+        # A sentence names the first MAX_TOLD of many faults: then all that are known follow it.
+        rest = [f"{place} {rule}" for place, rule in error.errors.items()] if len(error.errors) > MAX_TOLD else []
+        raise click.ClickException("\n".join(map(plain, [str(error), *rest]))) from error

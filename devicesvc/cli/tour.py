@@ -6,19 +6,19 @@ import sys
 import click
 
 from devicesvc.cli.common import one_sentence
+from devicesvc.cli.remote import token_option, url_argument
 
 
 @click.command()
-@click.argument("url")
-@click.option(
-    "--token", envvar="DEVICESVC_TOKEN", help="A token that may write. Default: DEVICESVC_TOKEN in the environment."
-)
+@url_argument
+@token_option
 def tour(url: str, token: str | None) -> None:
-    """Make the calls of the lab, and some on groups, to the service at URL, such as http://localhost:8000.
+    """Make the calls of the lab, and some on groups, to the service at URL. Default: DEVICESVC_URL in the environment,
+    or http://localhost:8000.
 
     Shows each call and its answer, and checks the answer. The last line begins with ok if all answers are right;
-    otherwise each difference is named and the exit code is 1. At the end the registry has the same content as before,
-    also after Ctrl-C.
+    otherwise each difference is named and the exit code is 1. The tour deletes only what it has added, so at the end
+    the registry has the same content as before, also after Ctrl-C. If it was without groups, their empty files stay.
     """
     from devicesvc.tour import run  # not at the top: the service does not need it
 
