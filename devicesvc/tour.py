@@ -1,9 +1,9 @@
 """The calls of the lab, in order, and then some calls on groups: devicesvc tour http://localhost:8000
 
 The tour shows each call to a running service and its answer, and names each difference between the answer and the one
-that the API promises. At the end it undoes its changes: it deletes all that it added, which has its mark, and puts back
-the devices that it deleted, under their ids and into their groups (as the last rows of the files). Each change is
-registered to be undone before it is sent, so it is undone also if the answer is lost, or after Ctrl-C.
+that the API promises. It changes and deletes only what it has added itself, which has its mark, and deletes all of that
+at the end: so a registry in a file has the same rows in the same order as before. Each change is registered to be
+undone before it is sent, so it is undone also if the answer is lost, or after Ctrl-C.
 """
 
 import secrets
@@ -14,14 +14,17 @@ from typing import Any
 
 import requests
 
-from devicesvc.errors import RegistryError
+from devicesvc.client import ApiError, Client
+from devicesvc.terminal import coloured, json_block, plain
 
 TIMEOUT = 10  # seconds
 PAUSES = (0.2, 1, 3)  # seconds before the next try to undo a change
 READS = 4  # how often a change is read back: a proxy may ask another service each time
+MAX_LINES = 20  # of an answer that are shown
+MAX_LINE = 200  # characters
 
 KNOWN = "5661391086"
-DELETED = ("3635138853", "5394030919")
+UNKNOWN = "1234567890 "  # as the lab has it
 NEW: dict[str, Any] = {
     "name": "test-name",
     "type": "controller",
@@ -35,10 +38,10 @@ CHANGE: dict[str, Any] = {
     "software": {"version": "0.5", "last_update": "2023-08-06 10:00:00"},
     "status": "offline",
 }
-
-
-class NoTourError(RegistryError):
-    """The tour cannot start; the text says why."""
+FIRST_GROUP = (
+    "note: there were no groups. If the registry is in CSV files, group.csv and device_group.csv are there now,"
+    " with nothing but their headers."
+)
 
 
 class WrongAnswerError(Exception):
@@ -47,17 +50,22 @@ class WrongAnswerError(Exception):
 
 def run(url: str, token: str | None = None) -> int:
     """Make the tour of the service at this URL, and return the number of differences. token: one that may write. Raises
-    NoTourError if the service does not answer or refuses the token."""
-    tour = Tour(url, token)
-    tour.check_service()
-    for part in (find_devices, delete_devices, add_and_change_a_device, use_groups):
-        try:
-            with ExitStack() as undo:
-                part(tour, undo)
-        except (WrongAnswerError, requests.RequestException) as error:
-            tour.report(str(error) if isinstance(error, WrongAnswerError) else f"{tour.last_call}: {_reason(error)}.")
-        except (LookupError, TypeError) as error:
-            tour.report(f"{tour.last_call}: its items do not have the fields that they should have ({error}).")
+    ApiError if the service does not answer or refuses the token."""
+    with Client(url, token, TIMEOUT) as client:
+        tour = Tour(client)
+        tour.check_service()
+        for part in (find_devices, delete_devices, add_and_change_a_device, use_groups):
+            try:
+                with ExitStack() as undo:
+                    part(tour, undo)
+            except WrongAnswerError as error:
+                tour.report(str(error))
+            except ApiError as error:
+                tour.report(f"{tour.last_call}: {error}")
+            except (LookupError, TypeError) as error:
+                tour.report(f"{tour.last_call}: its items do not have the fields that they should have ({error}).")
+    for note in tour.notes:
+        tour.show(note)
     if tour.differences:
         tour.show(f"{tour.calls} calls; the differences are named above.")
     else:
@@ -67,31 +75,27 @@ def run(url: str, token: str | None = None) -> int:
 
 class Tour:
     """Makes the calls, and checks their answers. mark: random text in everything that this tour adds. new: the device
-    to add. calls, differences: how many so far. last_call: the last call as Python, for a sentence about it."""
+    to add. calls, differences: how many so far. last_call: the last call as Python, for a sentence about it. notes:
+    what to say at the end."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, client: Client) -> None:
         self.mark = f"tour-{secrets.token_hex(4)}"
         self.new = {**NEW, "hardware": {"model": "test-model", "sn": self.mark}}
         self.calls = self.differences = 0
         self.last_call = ""
-        self._url = url.rstrip("/")
-        self._token = token
+        self.notes: list[str] = []
+        self._client = client
 
     def check_service(self) -> None:
-        """Check that a devicesvc answers, and that the tour may read and write. Changes nothing. Raises NoTourError."""
-        for method, query in (("get", "limit=1"), ("delete", f"ids={self.mark}")):
+        """Check that a devicesvc answers, and that the tour may read and write. Changes nothing. Raises ApiError."""
+        for method, query in (("GET", {"limit": "1"}), ("DELETE", {"ids": self.mark})):
             try:
-                answer = self._send(method, f"/v1/devices?{query}")
-            except (requests.RequestException, ValueError) as error:
-                raise NoTourError(f"Nobody answers at {self._url}: {_reason(error)}.") from error
-            body = _json(answer)
-            if body.get("status") != answer.status_code:
-                kind = answer.headers.get("Content-Type", "no Content-Type")
-                raise NoTourError(f"What answers at {self._url} is not devicesvc: {answer.status_code}, {kind}.")
-            if answer.status_code in (401, 403):
-                raise NoTourError(f"{body['message']} The tour needs a token that may write: give it with --token.")
-            if answer.status_code != 200:
-                raise NoTourError(f"{self._url} answers {answer.status_code}: {body['message']}")
+                self._client.call(method, "/v1/devices", params=query)
+            except ApiError as error:
+                if error.status not in (401, 403):
+                    raise
+                words = f"{error} The tour needs a token that may write: give it with --token."
+                raise ApiError(words, error.status) from error
 
     def call(
         self,
@@ -109,18 +113,24 @@ class Tour:
 
         what: a title to show. status: the status code that is right, or several. times: how often to send the call;
         each answer must be right. expected: members of the body, each a value or a type. Raises WrongAnswerError, and
-        requests.RequestException if there is no answer.
+        ApiError if there is no answer.
         """
         self.calls += 1
         sent = f", json={body!r}" if body is not None else ""
-        self.last_call = call = f"requests.{method}({self._url + path!r}{sent})"
-        self.show(f"# {what}\n>>> {call}")
+        self.last_call = call = f"requests.{method}({self._client.url + path!r}{sent})"
+        space = "\n" if self.calls > 1 else ""
+        self.show(f"{space}{coloured(f'# {what}', 'cyan', sys.stdout)}\n>>> {call}")
+        right = (status,) if isinstance(status, int) else status
+        # A connection for each call: a proxy, or several workers, may take each to another service.
+        options: dict[str, Any] = {"json": body, "headers": {"Connection": "close", **(headers or {})}}
         for number in range(times):
-            answer = self._send(method, path, body, headers)
+            answer = self._client.send(method, path, **options)
             if not number:
-                self.show(f"{answer.status_code} {answer.text.strip()}")
+                colour = "green" if answer.status_code in right else "red"
+                self.show(coloured(str(answer.status_code), colour, sys.stdout))
+                self.show(_readable(answer))
             came = _json(answer)
-            _expect(call, "the status", (status,) if isinstance(status, int) else status, answer.status_code)
+            _expect(call, "the status", right, answer.status_code)
             kind = "application/json" if answer.ok else "application/problem+json"
             _expect(call, "the Content-Type", (kind,), answer.headers.get("Content-Type"))
             _expect(call, "'status' in the body", (answer.status_code,), came.get("status"))
@@ -137,16 +147,16 @@ class Tour:
         else:
             self.call("Read back", "get", path, data=data, times=READS)
 
-    def put_back(self, what: str, method: str, path: str, body: Any = None, **options: Any) -> None:
-        """Make a call that undoes a change. If it fails, try again after each of PAUSES; then report the call to make
+    def undo(self, what: str, path: str, ids: list[str]) -> None:
+        """Delete what the tour has added. If that fails, try again after each of PAUSES; then report the call to make
         by hand."""
         for pause in (*PAUSES, None):
             try:
-                self.call(what, method, path, body, **options)
+                self.call(what, "delete", path, {"ids": ids}, ids=list)
                 return
-            except (WrongAnswerError, requests.RequestException) as error:
+            except (WrongAnswerError, ApiError) as error:
                 if pause is None:
-                    self.report(f"{_reason(error)} This is left to do: {self.last_call}")
+                    self.report(f"{error} This is left to do: {self.last_call}")
                 else:
                     time.sleep(pause)
 
@@ -154,8 +164,8 @@ class Tour:
         """Delete all devices with the mark, also one whose id was in a lost answer. Others are not deleted, even if a
         wrong answer lists them."""
         found = self.call("What is there to be deleted?", "get", f"/v1/devices?sn={self.mark}", data=list)
-        ids = [device["id"] for device in found["data"] if device["hardware"]["sn"] == self.mark]
-        self.put_back("Delete the new devices", "delete", "/v1/devices", {"ids": ids}, ids=ids)
+        if ids := [device["id"] for device in found["data"] if device["hardware"]["sn"] == self.mark]:
+            self.undo("Delete the new devices", "/v1/devices", ids)
 
     def show(self, text: str) -> None:
         """Print the text to stdout."""
@@ -166,18 +176,7 @@ class Tour:
     def report(self, sentence: str) -> None:
         """Count a difference, and print its sentence to stderr."""
         self.differences += 1
-        print(sentence, file=sys.stderr, flush=True)
-
-    def _send(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> requests.Response:
-        options: dict[str, Any] = {"json": body, "headers": headers, "timeout": TIMEOUT, "allow_redirects": False}
-        return requests.request(method, self._url + path, auth=self._authorize, **options)
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:  # by `auth`, because a .netrc would replace a header
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+        print(coloured(plain(sentence), "red", sys.stderr), file=sys.stderr, flush=True)
 
 
 def find_devices(tour: Tour, _undo: ExitStack) -> None:
@@ -196,24 +195,14 @@ def find_devices(tour: Tour, _undo: ExitStack) -> None:
 
 
 def delete_devices(tour: Tour, undo: ExitStack) -> None:
-    """Delete those of the two sample devices that exist. undo: gets the calls that put them back, with their groups."""
-    there = []
-    for id in DELETED:
-        path = f"/v1/devices/{id}"
-        device = tour.call("Look at a device, to put it back", "get", path, status=(200, 404)).get("data")
-        if not device:
-            continue
-        _expect(f"GET {path}", "the id", (id,), device.pop("id"))
-        groups = tour.call("Look at its groups", "get", f"{path}/groups", data=list, next=None)["data"]
-        if groups:
-            ids = {"ids": [group["id"] for group in groups]}
-            undo.callback(tour.put_back, "Put it back into its groups", "post", f"{path}/groups", ids)
-        unless: dict[str, Any] = {"headers": {"If-None-Match": "*"}, "status": (201, 412)}
-        undo.callback(tour.put_back, f"Put {id} back, unless it exists", "put", path, device, **unless)
-        there.append(id)
+    """Delete devices as the lab does. They are two that the tour has added: if it deleted the two of the lab and put
+    them back, they would be the last rows of the file. undo: gets the call that deletes what is left."""
+    undo.callback(tour.delete_new_devices)
+    what = "Add a device to delete"
+    ids = [tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"] for _ in range(2)]
     what = "Delete devices: the answer names those that existed"
-    tour.call(what, "delete", "/v1/devices", {"ids": [*there, "1234567890 "]}, ids=there)
-    for id in there:
+    tour.call(what, "delete", "/v1/devices", {"ids": [*ids, UNKNOWN]}, ids=ids)
+    for id in ids:
         tour.read_back(f"/v1/devices/{id}", None)
 
 
@@ -242,7 +231,9 @@ def use_groups(tour: Tour, undo: ExitStack) -> None:
     roof = {"id": tour.mark, "name": f"Roof of {tour.mark}", "description": "What the tour puts on the roof."}
     path = f"/v1/groups/{roof['id']}"
     undo.callback(tour.delete_new_devices)
-    undo.callback(tour.put_back, "Delete the group: its devices stay", "delete", "/v1/groups", {"ids": [roof["id"]]})
+    undo.callback(tour.undo, "Delete the group: its devices stay", "/v1/groups", [roof["id"]])
+    if tour.call("Are there groups?", "get", "/v1/groups?limit=1", data=list)["data"] == []:
+        tour.notes.append(FIRST_GROUP)
     what = "Add a device to put into a group"
     one, other = (tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"] for _ in range(2))
     name = {"name": roof["name"]}
@@ -268,11 +259,14 @@ def _expect(call: str, what: str, allowed: tuple[Any, ...], actual: Any) -> None
         raise WrongAnswerError(f"{call}: {what} should be {words}, not {actual!r}.")
 
 
-def _reason(error: BaseException) -> str:
-    """The text of the first error in the chain: the texts of requests are not sentences."""
-    while error.__context__:
-        error = error.__context__
-    return getattr(error, "strerror", None) or str(error).rstrip(".")
+def _readable(answer: requests.Response) -> str:
+    """The body of an answer to show: JSON with indents, at most MAX_LINES of MAX_LINE characters."""
+    try:
+        lines = json_block(answer.json()).split("\n")
+    except ValueError:
+        lines = [plain(line) for line in answer.text.strip().split("\n")]
+    more = [f"... and {len(lines) - MAX_LINES} more lines"] if len(lines) > MAX_LINES else []
+    return "\n".join([line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..." for line in lines[:MAX_LINES]] + more)
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:
