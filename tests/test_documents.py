@@ -27,22 +27,41 @@ def here(start):
 
 @pytest.mark.parametrize("document", READMES)
 def test_each_command_prints_what_the_document_shows(document, here, tmp_path, clean_env):
-    env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DEVICESVC_URL": here("http://localhost:8000")}
     count = 0
     for block in blocks(document, "console"):
         for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
             ended = subprocess.run(["bash", "-c", here(command)], capture_output=True, text=True, cwd=tmp_path, env=env)
             assert ended.stdout == output
             count += 1
-    assert count == 6
+    assert count == 9
 
 
 @pytest.mark.parametrize("document", READMES)
-def test_each_python_example_runs(document, here):
-    (example,) = blocks(document, "python")
+def test_each_python_example_runs(document, here, capsys):
+    first, second = blocks(document, "python")
     names = dict[str, Any]()
-    exec(here(example), names)
+    exec(here(first), names)
     assert re.fullmatch("[0-9]{10}", names["id"])
+    exec(here(second), {})
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["rooftop-gateway 0.2", "greenhouse-gateway 0.3"]
+    assert shown[2].startswith("status must be 1 to 32 characters")
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_each_command_for_a_shell_does_what_its_comment_says(document, here, tmp_path, clean_env):
+    env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DEVICESVC_URL": here("http://localhost:8000")}
+    (block,) = (block for block in blocks(document, "sh") if "device export" in block)
+    script = "".join(line for line in block.splitlines(keepends=True) if "zsh" not in line)
+    ended = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert '"software": {"version": "0.5",' in ended.stdout
+    assert ended.stdout.splitlines()[-3:] == [
+        "rooftop-2",
+        "Removed 2 devices.",
+        '{"added": [], "changed": [], "unchanged": ["5394030919", "rooftop-2"]}',
+    ]
 
 
 @pytest.mark.parametrize("document", ["README", "docs/deploy-aliyun"])

@@ -104,10 +104,8 @@ class TestGet:
     def test_it_is_json_or_a_table_of_what_set_takes(self, done):
         assert json.loads(done("device", "get", ID))["hardware"] == {"model": "Raspberry Pi 4", "sn": "itOYJ"}
         shown = done("device", "get", ID, "--table").splitlines()
-        assert [line.split()[0] for line in shown] == [
-            *("FIELD", "id", "name", "type", "hardware.model", "hardware.sn"),
-            *("software.version", "software.last_update", "nic", "status"),
-        ]
+        assert shown[0].split() == ["FIELD", "VALUE"]
+        assert "hardware.model        Raspberry Pi 4" in shown
         values = ["=".join(line.split(None, 1)) for line in shown[1:]]
         assert json.loads(done("device", "set", ID, *values)) == json.loads(done("device", "get", ID))
 
