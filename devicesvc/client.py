@@ -104,7 +104,7 @@ class Client:
         """The JSON object in an answer. Raises ApiError if it is a refusal, or no answer of this API."""
         try:
             body = answer.json()
-        except ValueError:
+        except (requests.RequestException, ValueError):
             body = None
         if not isinstance(body, dict) or body.get("status") != answer.status_code:
             kind = answer.headers.get("Content-Type", "no Content-Type")

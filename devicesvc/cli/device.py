@@ -83,7 +83,7 @@ def set_device(client: "Client", id: str, values: tuple[str, ...], as_json: bool
 
     All other fields stay. nic replaces the whole list: nic=[] empties it.
     """
-    remote.print_item(client.devices.set(id, remote.read_values(values)), as_json)
+    remote.print_item(client.devices.set(id, remote.with_values({}, values)), as_json)
 
 
 @device.command("rm")

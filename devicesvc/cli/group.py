@@ -68,7 +68,7 @@ def add_group(client: "Client", values: tuple[str, ...], file: BinaryIO | None) 
 @remote.calls_service
 def set_group(client: "Client", id: str, values: tuple[str, ...], as_json: bool | None) -> None:
     """Change the name or the description of the group with this ID, such as name=Roof, and show it."""
-    remote.print_item(client.groups.set(id, remote.read_values(values)), as_json)
+    remote.print_item(client.groups.set(id, remote.with_values({}, values)), as_json)
 
 
 @group.command("rm")

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
-FROM_URL = {
-    "group_ids": "group_id",
-    "device_ids": "device_id",
-}  # what the API calls a field of a filter, if not the same
+# What the API calls a field of a filter, if it has another name there: one id fits a set of ids.
+API_NAMES = {"group_ids": "group_id", "device_ids": "device_id"}
 HELP = {
     "model": "Only those whose model contains this text, in upper or lower case.",
     "group_id": "Only those in the group with this id.",
@@ -61,7 +58,11 @@ def calls_service(command: Command) -> Command:
         from devicesvc.client import Client  # not at the top: --help and the completion of a shell do without
 
         with one_sentence(), Client(url, token) as client:
-            command(client, **arguments)
+            try:
+                command(client, **arguments)
+            except (LookupError, TypeError) as error:
+                words = f"What answers at {client.url} does not answer as devicesvc does: {error!r}."
+                raise click.ClickException(plain(words)) from error
 
     added: Command = run
     return added
@@ -86,7 +87,7 @@ def filters(of: type[DeviceFilter | GroupFilter]) -> Callable[[Command], Command
             help="The field to sort by; -FIELD: in descending order.",
         )(command)
         for field in reversed(fields(of)):
-            name = FROM_URL.get(field.name, field.name)
+            name = API_NAMES.get(field.name, field.name)
             words = HELP.get(name, f"Only those with this {name}.")
             command = click.option(f"--{name.replace('_', '-')}", name, metavar="TEXT", help=words)(command)
         return command
@@ -123,10 +124,9 @@ def wants_json(as_json: bool | None) -> bool:
     return not sys.stdout.isatty() if as_json is None else as_json
 
 
-def read_values(values: Iterable[str], start: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The fields that FIELD=VALUE... give, such as hardware.model=x86, as the API takes them. start: what they are
-    added to. `nic` is a list, so its value is JSON."""
-    item: dict[str, Any] = deepcopy(dict(start or {}))
+def with_values(item: dict[str, Any], values: Iterable[str]) -> dict[str, Any]:
+    """The item with the fields that FIELD=VALUE... give, such as hardware.model=x86. `nic` is a list, so its value is
+    JSON."""
     for text in values:
         path, equals, value = text.partition("=")
         if not equals or not path:
@@ -158,7 +158,7 @@ def add_item(items: "Items", values: tuple[str, ...], file: BinaryIO | None) -> 
     start = read_json(file.read(), "what --from gives") if file else {}
     if not isinstance(start, dict):
         raise click.UsageError("What --from gives must be one JSON object.")
-    show([plain(items.add(read_values(values, start)))])
+    show([plain(items.add(with_values(start, values)))])
 
 
 def remove_items(items: "Items", noun: str, ids: tuple[str, ...], yes: bool) -> None:
@@ -167,7 +167,7 @@ def remove_items(items: "Items", noun: str, ids: tuple[str, ...], yes: bool) -> 
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > 1 and not yes and sys.stdin.isatty():
         click.confirm(f"Remove {len(wanted)} {noun}s?", abort=True)
-    removed = items.remove(*wanted)
+    removed = set(items.remove(*wanted))
     show([f"Removed {counted(len(removed), noun)}."])
     if missing := [repr(id) for id in wanted if id not in removed]:
         raise click.ClickException(plain(f"There is no {noun} with the id {', '.join(missing)}."))
@@ -191,6 +191,6 @@ def _flat(item: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{path}{name}.")
         elif isinstance(value, list):
-            yield f"{path}{name}", json.dumps(value, ensure_ascii=False)
+            yield f"{path}{name}", json_line(value)
         else:
             yield f"{path}{name}", str(value)

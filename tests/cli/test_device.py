@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from werkzeug.wrappers import Response
 
 from devicesvc.api import schemas
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.sample import DEVICES
-from tests.conftest import BIN
+from tests.conftest import BIN, served
 from tests.hard_data import content, device
 from tests.terminal import on_terminal
 
@@ -98,6 +99,15 @@ class TestList:
         ended = run("device", "list", "--url", f"localhost:{free_port}")
         assert (ended.exit_code, ended.stdout) == (1, "")
         assert ended.stderr == f"Error: Nobody answers at http://localhost:{free_port}: Connection refused.\n"
+
+    @pytest.mark.parametrize(
+        "answer", ['{"status": 200}', '{"status": 200, "data": [{}]}', '{"status": 200, "data": [1]}']
+    )
+    def test_an_answer_of_something_else_is_no_traceback(self, run, answer):
+        with served(Response(answer, mimetype="application/json")) as url:
+            ended = run("device", "list", "--table", "--url", url)
+        assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
+        assert ended.stderr.startswith(f"Error: What answers at {url} does not answer as devicesvc does: ")
 
 
 class TestGet:
