@@ -149,6 +149,7 @@ class TestItems:
 
     @pytest.mark.parametrize("id", ["", ".", "..", "a/b", "a?b", "a#b", "设", "%2e", "batch "])
     def test_an_id_that_no_device_has_names_nothing_else(self, client, registry, id):
+        registry.write(lambda tx: tx.devices.add(device("a")))
         before = registry.devices.list()
         for call in (client.devices.get, lambda id: client.devices.set(id, {"name": "x"})):
             with pytest.raises(ApiError) as refusal:

@@ -267,6 +267,15 @@ def test_it_names_what_differs_and_leaves_all_as_it_was(spoiled, registry, spoil
     assert content(registry) == before
 
 
+def test_it_reads_back_each_time_on_another_connection(spoiled):
+    kept = set()
+    with spoiled(
+        lambda request, _: kept.add(request.headers.get("Connection")) if "tour-" in request.path else None
+    ) as url:
+        assert tour(url).exit_code == 0
+    assert kept == {"close"}
+
+
 def test_it_finds_a_change_that_is_forgotten(spoiled, registry):
     def forget(request, response):
         if request.method == "PUT" and request.path == "/v1/devices" and response.status_code == 200:
