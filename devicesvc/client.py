@@ -16,7 +16,7 @@ Traceback (most recent call last):
 devicesvc.client.ApiError: There is no device with the id '1234567890'.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import IO, Any, Self
@@ -167,9 +167,12 @@ class Items:
         self._noun = noun
         self._all = f"/v1/{noun}s"
 
-    def list(self, *, sort: str | None = None, limit: int | None = None, **where: str) -> Iterator[Item]:
+    def list(
+        self, *, sort: str | None = None, limit: int | None = None, **where: str | Sequence[str]
+    ) -> Iterator[Item]:
         """The items that fit all of `where`, by id. They are fetched page by page while you go through them, so there
-        may be any number. sort: a field, with - before it for descending order. limit: at most so many.
+        may be any number. sort: a field, with - before it for descending order. limit: at most so many. where: the
+        arguments of the API; some take several values, as group_id does.
 
         >>> [device["name"] for device in client.devices.list(model="raspberry", sort="-name", limit=2)]
         ['workshop-controller', 'greenhouse-gateway']
@@ -251,7 +254,9 @@ class Items:
 class Devices(Items):
     """The calls on devices. Those of a group: `list(group_id="classroom")`."""
 
-    def export_csv(self, *, sort: str | None = None, limit: int | None = None, **where: str) -> Iterator[bytes]:
+    def export_csv(
+        self, *, sort: str | None = None, limit: int | None = None, **where: str | Sequence[str]
+    ) -> Iterator[bytes]:
         """The devices that fit, as a CSV file in pieces. The arguments are those of `list`.
 
         >>> with open("offline.csv", "wb") as file:

@@ -54,8 +54,8 @@ def client(url):
 
 @contextmanager
 def raw_server(*answers):
-    """The URL of a server that sends these bytes to one connection after another, and then closes it. It waits for the
-    client to close, if there are none."""
+    """The URL of a server that sends these bytes to one connection after another, and then closes it. None: it sends
+    nothing, and waits for the client to close."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve():
@@ -65,7 +65,8 @@ def raw_server(*answers):
                     while b"\r\n\r\n" not in connection.recv(65_536):
                         pass
                     if answer is None:
-                        connection.recv(65_536)
+                        while connection.recv(65_536):
+                            pass
                     else:
                         connection.sendall(answer)
 

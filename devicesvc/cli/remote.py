@@ -21,9 +21,10 @@ Command = Callable[..., Any]
 # What the API calls a field of a filter, if it has another name there: one id fits a set of ids.
 API_NAMES = {"group_ids": "group_id", "device_ids": "device_id"}
 HELP = {
+    "q": "Only those that have this text, in upper or lower case, in a field that people know them by.",
     "model": "Only those whose model contains this text, in upper or lower case.",
-    "group_id": "Only those in the group with this id.",
-    "device_id": "Only those that the device with this id is in.",
+    "group_id": "Only those in the group with this id; given more than once: in all these groups.",
+    "device_id": "Only those that the device with this id is in; given more than once: all these devices.",
 }
 
 URL: dict[str, Any] = {"envvar": "DEVICESVC_URL", "default": "http://localhost:8000"}
@@ -88,8 +89,11 @@ def filters(of: type[DeviceFilter | GroupFilter]) -> Callable[[Command], Command
         )(command)
         for field in reversed(fields(of)):
             name = API_NAMES.get(field.name, field.name)
-            words = HELP.get(name, f"Only those with this {name}.")
-            command = click.option(f"--{name.replace('_', '-')}", name, metavar="TEXT", help=words)(command)
+            words = HELP.get(name, f"Only those with this {name.replace('_', ' ')}.")
+            option = click.option(
+                f"--{name.replace('_', '-')}", name, metavar="TEXT", help=words, multiple=field.default == frozenset()
+            )
+            command = option(command)
         return command
 
     return add

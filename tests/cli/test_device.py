@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from devicesvc.api import schemas
 from devicesvc.csv_codec.formats import DEVICE_CSV
-from devicesvc.model import DeviceFilter, GroupFilter
+from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, served
 from tests.hard_data import content, device
@@ -58,13 +58,23 @@ class TestList:
 
     @pytest.mark.parametrize(
         ("command", "where", "schema"),
-        [("device", DeviceFilter, schemas.DeviceFilterSchema), ("group", GroupFilter, schemas.GroupFilterSchema)],
+        [("device", DeviceFilter, schemas.DeviceQuerySchema), ("group", GroupFilter, schemas.GroupQuerySchema)],
     )
     def test_each_filter_of_the_api_is_an_option(self, run, command, where, schema):
         shown = run(command, "list", "--help").stdout
-        for name in schema().fields:
+        for name in schema().fields.keys() - {"cursor", "total"}:
             assert f"--{name.replace('_', '-')} " in shown
         assert schema().fields["sort"].validate.choices == [sign + name for name in where.SORTS for sign in ("", "-")]
+
+    def test_several_groups_narrow(self, done, registry):
+        registry.write(lambda tx: [tx.groups.add(Group(name, name)) for name in "ab"])
+        both, one = DEVICES[0].id, DEVICES[1].id
+        registry.write(
+            lambda tx: tx.memberships.add([Membership(both, "a"), Membership(both, "b"), Membership(one, "a")])
+        )
+        assert [each["id"] for each in json.loads(done("device", "list", "--group-id", "a"))] == [both, one]
+        shown = done("device", "list", "--group-id", "a", "--group-id", "b")
+        assert [each["id"] for each in json.loads(shown)] == [both]
 
     def test_a_terminal_gets_a_table_and_no_character_that_it_would_obey(self, registry, service_url):
         add(registry, id="a", name="设备", status="\u202eb\u2028c")
