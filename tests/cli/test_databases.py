@@ -52,8 +52,9 @@ def test_two_services_share_a_database_and_eight_writers_lose_nothing(start, dat
 
 
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mysql+pymysql"])
-def test_a_database_that_is_not_there_is_said_in_one_sentence(clean_env, tmp_path, scheme):
-    command = [str(BIN / "devicesvc"), "serve", f"{scheme}://someone:secret@127.0.0.1:1/nowhere"]
+def test_a_database_that_is_not_there_is_said_in_one_sentence(clean_env, tmp_path, free_port, scheme):
+    store = f"{scheme}://someone:secret@127.0.0.1:1/nowhere"
+    command = [str(BIN / "devicesvc"), "serve", store, "--port", str(free_port)]
     ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "secret" not in ended.stdout + ended.stderr
