@@ -8,6 +8,7 @@ import time
 from collections import deque
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -41,6 +42,21 @@ class LoadFailureFilter(logging.Filter):
             return record.msg != "Worker exiting (pid: %s)"
         ends = record.msg in ("Shutting down: %s", "Reason: %s")
         return not ends and not record.getMessage().endswith(" exited with code 4.")
+
+
+def moment_of(seconds: float, as_json: bool) -> str:
+    """A moment, in seconds since 1970, as lines of the log show it: for JSON in UTC, 2026-03-01T01:30:00.123+00:00; for
+    text in the time of this machine, 2026-03-01 09:30:00.123+08:00."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat("T", "milliseconds") if as_json else moment.astimezone().isoformat(" ", "milliseconds")
+
+
+class TextFormatter(logging.Formatter):
+    """Lines of text, with the time as `moment_of` shows it."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        """The time of a record."""
+        return moment_of(record.created, as_json=False)
 
 
 class Output(logging.StreamHandler[Any]):
@@ -79,9 +95,9 @@ class Output(logging.StreamHandler[Any]):
         now = time.time()
         milliseconds = int(seconds * 1000)
         if int(now) != self._second:
-            self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
             self._second = int(now)
-        moment = f"{self._time},{int(now % 1 * 1000):03d}"
+            self._time = moment_of(self._second, self._as_json)
+        moment = f"{self._time[:19]}.{int(now % 1 * 1000):03d}{self._time[23:]}"
         if '"' in target:
             target = target.replace('"', "%22")  # which means the same
         message = f'{client} "{method} {target} {version}" {status} {size} bytes {milliseconds} ms'
@@ -150,7 +166,7 @@ def config(format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "text": {"format": "%(asctime)s %(levelname)s %(request)s%(message)s"},
+            "text": {"()": TextFormatter, "fmt": "%(asctime)s %(levelname)s %(request)s%(message)s"},
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
                 "fmt": "%(levelname)s %(name)s %(message)s",

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
-from devicesvc import logs
+from devicesvc import foreground, logs
 from devicesvc.config import THREADS, WORKERS, setting
 from devicesvc.dao.lock_file import try_lock
+from devicesvc.dao.urls import parse
 from devicesvc.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -74,11 +76,32 @@ def on_exit(_server: Arbiter) -> None:
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
+def when_ready(_server: Arbiter) -> None:
+    """Let the service end with its terminal: for gunicorn, SIGHUP means to read its settings again."""
+    foreground.end_when_closed()
+
+
 def post_worker_init(worker: Worker) -> None:
-    """Log the addresses of the documentation when the first worker has opened the store."""
-    for host, port in (address[:2] for address in worker.cfg.address if worker.age == 1):
-        url = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
-        log.info("The API is described at %s/docs and can be tried at %s/docs/swagger", url, url)
+    """Say where the service is and where its documentation is, when the first worker has opened the store: to a person
+    in lines of their own, otherwise in the log."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all its processes; gunicorn's parent decides
+    addresses = [_url(*each[:2]) for each in worker.cfg.address if isinstance(each, tuple)]
+    if worker.age > 1 or not addresses:
+        return
+    if foreground.is_shown() and setting("LOG_FORMAT") == "text":
+        url = parse(worker.wsgi.config["STORE"])
+        data = str(url.path.absolute()) if url.kind.name == "csv" else url.redacted
+        docs = f"{addresses[0]}/docs and, to try the calls, /docs/swagger"
+        foreground.show({"Address": ", ".join(addresses), "Documentation": docs, "Data": data})
+    else:
+        for address in addresses:
+            log.info("The API is described at %s/docs and can be tried at %s/docs/swagger", address, address)
+
+
+def _url(host: str, port: int) -> str:
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def load(config: Mapping[str, Any] | None = None) -> "Flask":

@@ -227,10 +227,10 @@ def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator
     the end of the test."""
     services: list[Service] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None) -> Service:
+    def start(*arguments: str, env: dict[str, str] | None = None, **popen: Any) -> Service:
         port = find_free_port() if services else free_port
         command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-        services.append(Service(command, port, cwd=tmp_path, env=clean_env | (env or {})))
+        services.append(Service(command, port, cwd=tmp_path, env=clean_env | (env or {}), **popen))
         return services[-1]
 
     yield start

@@ -34,7 +34,7 @@ class Commands(Mapping[str, click.Command]):
         return len(MODULES)
 
 
-@click.group(commands=cast(Any, Commands()))
+@click.group(commands=cast(Any, Commands()), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="devicesvc")
 def main() -> None:
     """A registry of devices with a REST API. It keeps its data in a CSV file that a person can read."""

@@ -10,8 +10,10 @@ from devicesvc.dao.urls import parse
 
 @click.group()
 def db() -> None:
-    """The tables of a database: STORE is sqlite:///device.db, sqlite:////an/absolute/path.db,
-    postgresql+psycopg://user:password@host/name or mysql+pymysql://user:password@host/name.
+    """The tables of a database: make, upgrade and show them.
+
+    STORE is sqlite:///device.db, sqlite:////an/absolute/path.db, postgresql+psycopg://user:password@host/name or
+    mysql+pymysql://user:password@host/name.
 
     Without STORE: the value of DEVICESVC_STORE in the environment.
     """
@@ -20,7 +22,7 @@ def db() -> None:
 @db.command("upgrade")
 @store_argument
 def upgrade_db(store: str) -> None:
-    """Make the tables in STORE, or upgrade them to the newest revision. For SQLite, serve does this itself."""
+    """Make the tables in STORE, or bring them to the newest revision. For SQLite, serve does this itself."""
     with one_sentence():
         click.echo(upgrade(store))
 

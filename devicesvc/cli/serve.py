@@ -1,5 +1,6 @@
 """devicesvc serve"""
 
+import errno
 import logging.config
 import multiprocessing
 import os
@@ -32,11 +33,11 @@ log = logging.getLogger(__name__)
 )
 @click.option("--threads", type=click.IntRange(1, 512), default=THREADS, help="How many threads in each.")
 def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
-    """Serve the registry in STORE: the path of a CSV file, sqlite:///PATH, postgresql+psycopg://..., or
-    mysql+pymysql://... for MariaDB and MySQL.
+    """Serve the registry in STORE, until Ctrl-C.
 
-    Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist, it is
-    made with five sample devices. An SQLite file of an older version is upgraded. Stop with Ctrl-C.
+    STORE is the path of a CSV file, sqlite:///PATH, postgresql+psycopg://..., or mysql+pymysql://... for MariaDB and
+    MySQL. Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. If the file does not exist,
+    it is made with five sample devices. An SQLite file of an older version is upgraded.
     """
     os.environ["WEB_CONCURRENCY"] = str(workers)  # gunicorn reads it while it is imported, and a wrong one ends it
     from devicesvc import server
@@ -78,6 +79,8 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
     except (OSError, TypeError, UnicodeError) as error:  # TypeError: "encoding of hostname failed"
         reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
-        raise click.ClickException(
-            f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port or --host."
-        ) from error
+        advice = "Choose another with --port or --host."
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < 65535 else port - 1
+            advice = f"Choose another port: make run PORT={other}, or devicesvc serve --port {other}."
+        raise click.ClickException(f"Cannot listen on {host}, port {port}: {reason}. {advice}") from error

@@ -13,12 +13,12 @@ from devicesvc.cli.remote import token_option, url_argument
 @url_argument
 @token_option
 def tour(url: str, token: str | None) -> None:
-    """Make the calls of the lab, and some on groups, to the service at URL. Default: DEVICESVC_URL in the environment,
-    or http://localhost:8000.
+    """Try all calls of the lab, and some on groups, on a service.
 
-    Shows each call and its answer, and checks the answer. The last line begins with ok if all answers are right;
-    otherwise each difference is named and the exit code is 1. The tour deletes only what it has added, so at the end
-    the registry has the same content as before, also after Ctrl-C. If it was without groups, their empty files stay.
+    URL is its address. Default: DEVICESVC_URL in the environment, or http://localhost:8000. Shows each call and its
+    answer, and checks the answer. The last line begins with ok if all answers are right; otherwise each difference is
+    named and the exit code is 1. The tour deletes only what it has added, so at the end the registry has the same
+    content as before, also after Ctrl-C. If it was without groups, their empty files stay.
     """
     from devicesvc.tour import run  # not at the top: the service does not need it
 

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,22 @@ class TestLog:
         assert changed["changes"] == {"devices deleted": ["4322159209"]}
         assert (answered["method"], answered["uri"], answered["status"]) == ("DELETE", uri, 200)
 
+    @pytest.mark.parametrize(
+        ("format", "zone", "moment_of"),
+        [
+            ("text", timedelta(hours=8), lambda line: line[:29]),
+            ("json", timedelta(0), lambda line: json.loads(line)["time"]),
+        ],
+    )
+    def test_each_line_has_its_time_and_the_time_zone(self, start, format, zone, moment_of):
+        begin = datetime.now(UTC)
+        service = start(env={"DEVICESVC_LOG_FORMAT": format, "TZ": "Asia/Shanghai"})
+        requests.delete(f"{service.url}/v1/devices?ids=4322159209")
+        service.stop()
+        moments = [datetime.fromisoformat(moment_of(line)) for line in service.lines]
+        assert {moment.utcoffset() for moment in moments} == {zone}
+        assert all(begin - timedelta(seconds=1) < moment < datetime.now(UTC) for moment in moments)
+
     def test_no_line_is_lost_when_it_stops(self, start):
         service = start()
         client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
@@ -122,12 +139,12 @@ class TestLog:
         assert f'HTTP/1.1" 200 {len(answer.content)} ' in line
 
     @pytest.fixture
-    def ended(self, clean_env, tmp_path):
+    def ended(self, clean_env, tmp_path, free_port):
         """Gives `devicesvc serve`, ended, with these settings. It must have made nothing."""
 
         def ended(**settings):
             ended = subprocess.run(
-                [BIN / "devicesvc", "serve"],
+                [BIN / "devicesvc", "serve", "--port", str(free_port)],
                 env=clean_env | settings,
                 cwd=tmp_path,
                 capture_output=True,

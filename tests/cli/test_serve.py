@@ -12,7 +12,7 @@ import requests
 import devicesvc
 from devicesvc.dao import lock_file
 from devicesvc.sample import DEVICES
-from tests.conftest import BIN, ROOT, Service
+from tests.conftest import BIN, ROOT, Service, find_free_port
 from tests.hard_data import content
 from tests.worker.conftest import children, until
 
@@ -126,12 +126,11 @@ class TestRefuses:
         assert "Invalid value for '--port'" in refused("--port", port)
 
     def test_a_port_that_is_taken(self, refused):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        with socket.create_server(("127.0.0.1", port := find_free_port())):
             words = refused("--host", "127.0.0.1", "--port", str(port))
         assert words == (
             f"Error: Cannot listen on 127.0.0.1, port {port}: Address already in use. "
-            "Choose another with --port or --host."
+            f"Choose another port: make run PORT={port + 1}, or devicesvc serve --port {port + 1}."
         )
 
     def test_a_host_that_is_not_here(self, refused):
