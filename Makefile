@@ -7,29 +7,37 @@
 # make test-container builds the image, and tests it and compose.yaml; it needs a Docker engine
 # make mutants makes small faults in the code, and says which of them no test notices (ARGS=--help says what to choose)
 # make image builds the image devicesvc; make push IMAGE=... gives it that name and pushes it
+# make wheel builds the package, in dist
 # make lock renews requirements.lock, which has the versions in the image, from setup.cfg
 # make audit fails if a package in requirements.lock has a known vulnerability, or if OSV.dev, which knows them, is silent
 # make bench compares this service with others and writes docs/performance.md (20 minutes; ARGS=--quick prints only)
+# make bench-migrate compares devicesvc migrate with other ways to load CSV into SQLite (ARGS=--rows=100000 is shorter)
 # make bench-scale measures a million devices in databases and writes docs/scaling.md (20 minutes; ARGS=--quick prints only)
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit
 # make picture and make api-table renew the picture and the table of calls in the READMEs
+# make clean removes the virtual environments and what was built; make help shows these lines
 # Most of these first make the virtual environment .venv, if it does not exist, with PYTHON (3.11 or newer).
 
 PYTHON ?= python3
-STORE ?= ./device.csv
 PORT ?= 8000
 VENV := .venv$(if $(LOCKED),-locked)
 LOCK := $(if $(LOCKED),$(VENV)/locked)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What a benchmark needs of Debian. To write the page again, it needs nothing.
+needs = $(if $(findstring --page,$(ARGS)),,$(1:%=needs-%))
+
 .PHONY: run test coverage test-long test-fuzz test-cluster test-container mutants check hooks wheel lock image push audit bench \
-  bench-migrate bench-scale calls picture api-table clean
+  bench-migrate bench-scale calls picture api-table clean help needs-wrk needs-nginx
 
 run: $(VENV)/installed
-	@$(BIN)/devicesvc serve $(STORE) --port $(PORT)
+	@$(BIN)/devicesvc serve $(if $(STORE),'$(STORE)') --port $(PORT)
+
+help:
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 3 $(ARGS)
@@ -86,16 +94,20 @@ push:
 	docker push $(IMAGE)
 
 # It needs Debian's wrk, and for one of the programs that it compares, npm.
-bench: $(VENV)/installed-bench $(if $(shell command -v npm),$(VENV)/json-server/installed)
+bench: $(call needs,wrk) $(VENV)/installed-bench $(if $(shell command -v npm),$(VENV)/json-server/installed)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-# ARGS=--rows=100000 is shorter. It compares with sqlite3, if it is installed.
+# It compares with sqlite3, if it is installed.
 bench-migrate: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.migrate $(ARGS)
 
 # It needs Debian's wrk and nginx.
-bench-scale: $(VENV)/installed-bench
+bench-scale: $(call needs,wrk nginx) $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
+needs-wrk needs-nginx: needs-%:
+	@PATH="$$PATH:/usr/sbin" command -v $* >/dev/null || \
+	  { echo "make $(MAKECMDGOALS) needs $*: install the Debian package $*." >&2; exit 1; }
 
 calls: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.calls $(ARGS)
@@ -109,11 +121,15 @@ api-table: $(VENV)/installed
 clean:
 	rm -rf .venv .venv-locked build dist *.egg-info
 
-$(VENV)/bin/python:
+# $(VENV)/made is made last: if something ended this rule before, the next call begins anew.
+$(VENV)/made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("devicesvc needs Python 3.11 or newer, and \
 	$(PYTHON) is %d.%d: name a newer one, as in  make run PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -c 'import ensurepip; ensurepip.version()' 2>/dev/null || $(PYTHON) -c 'import sys; sys.exit("devicesvc needs \
+	the package python%d.%d-venv, which makes virtual environments: sudo apt install python%d.%d-venv" % (sys.version_info[:2] * 2))'
 	@echo "Making the virtual environment $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
 # $(VENV)/installed marks that setup.cfg is installed; -test and the others mark that this extra is installed too.
 INSTALLED := $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-mutants \
@@ -125,17 +141,17 @@ $(VENV)/installed-mutants: EXTRA = [mutants]
 $(VENV)/installed-audit: EXTRA = [audit]
 $(VENV)/installed-bench: EXTRA = [bench]
 $(VENV)/installed-cluster: EXTRA = [cluster]
-$(INSTALLED): $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
+$(INSTALLED): $(VENV)/made setup.cfg pyproject.toml $(LOCK)
 	@echo "Installing devicesvc$(EXTRA) ..."
 	@$(PIP) $(LOCK:%=--constraint %) --editable '.$(EXTRA)'
 	@touch $@
 
-$(VENV)/json-server/installed: $(VENV)/bin/python
+$(VENV)/json-server/installed: $(VENV)/made
 	@npm install --silent --no-audit --no-fund --prefix $(@D) json-server@0.17.4
 	@touch $@
 
 # Installs the versions that the image has. The packages that only the tests need are not in the lock: they come later.
 # If a constraint has a hash, pip wants a hash for all that it installs: so the file of constraints has none.
-$(VENV)/locked: $(VENV)/bin/python requirements.lock
+$(VENV)/locked: $(VENV)/made requirements.lock
 	@$(PIP) --require-hashes --requirement requirements.lock
 	@grep == requirements.lock | tr -d '\\' >$@

@@ -33,6 +33,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
+NO_PART_OF_IT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "data", "device*.csv")
+
 REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))
 
 
@@ -154,9 +156,9 @@ def client(app: Flask) -> FlaskClient:
 
 
 class Service:
-    """A service in a process of its own."""
+    """A service in a process of its own. seconds: until it serves, at most."""
 
-    def __init__(self, command: list[str], port: int, **popen: Any) -> None:
+    def __init__(self, command: list[str], port: int, seconds: float = 20, **popen: Any) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
@@ -168,7 +170,7 @@ class Service:
         self._output = self.process.stdout
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self._ready.wait(20)
+        self._ready.wait(seconds)
         assert self.process.poll() is None, "".join(self.lines)
 
     def _read(self) -> None:
@@ -185,6 +187,11 @@ class Service:
         self._reader.join()
         self._output.close()
         return code
+
+
+def copy_of_project(folder: Path) -> Path:
+    """Copy the project into the folder, as a new checkout of it: without what was made here."""
+    return shutil.copytree(ROOT, folder / "devicesvc", ignore=NO_PART_OF_IT)
 
 
 def find_free_port() -> int:
