@@ -147,6 +147,7 @@ $(INSTALLED): $(VENV)/made setup.cfg pyproject.toml $(LOCK)
 	@touch $@
 
 $(VENV)/json-server/installed: $(VENV)/made
+	@echo "Installing json-server, one of the programs that make bench compares ..."
 	@npm install --silent --no-audit --no-fund --prefix $(@D) json-server@0.17.4
 	@touch $@
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from devicesvc.migrations import upgrade
 
 from benchmarks.services import most_memory
+from benchmarks.stop import stoppable
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.transfer.mover import Result, migrate
 
@@ -157,4 +158,5 @@ def run_program(command: list[str | Path]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -19,23 +19,32 @@ FEW, MANY = 1_000, 100_000  # devices
 
 @dataclass
 class Progress:
-    """The line on a terminal. seconds: how long each part takes, as expected."""
+    """What is measured now: one line on a terminal, else a line for each part.
+
+    seconds: how long each part takes, as expected.
+    """
 
     seconds: dict[str, int]
     part: str = ""
     _begin: float = 0
 
     def begin(self, part: str) -> None:
+        """Say which part begins, if stderr is not a terminal, where `show` says more."""
         self.part, self._begin = part, time.monotonic()
+        if not sys.stderr.isatty():
+            print(f"{self._left()}: {part}", file=sys.stderr, flush=True)
 
     def show(self, words: str) -> None:
         """Say what is measured now, and how much time is left."""
+        if sys.stderr.isatty():
+            line = f"{self._left()}: {self.part}: {words}"
+            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
         parts = list(self.seconds)
         later = sum(self.seconds[part] for part in parts[parts.index(self.part) + 1 :])
-        left = later + max(0, self.seconds[self.part] - (time.monotonic() - self._begin))
-        if sys.stderr.isatty():
-            line = f"{left // 60:3.0f} min {left % 60:2.0f} s left: {self.part}: {words}"
-            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+        left = round(later + max(0, self.seconds[self.part] - (time.monotonic() - self._begin)))
+        return f"{left // 60:3} min {left % 60:2} s left"
 
     def end(self) -> None:
         if sys.stderr.isatty():

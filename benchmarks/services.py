@@ -17,6 +17,7 @@ import requests
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START = 120  # seconds that a program may take to its first answer
+END = 10  # seconds that it may take to end
 
 
 class Service:
@@ -79,10 +80,10 @@ class Service:
         self._process.terminate()
 
     def stop(self) -> None:
-        """End it, by force if it takes over 10 s, and with it all that it started."""
+        """End it, by force if it takes longer than END, and with it all that it started."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
+            self._process.wait(END)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,13 +1,62 @@
 """The benchmarks: what they count, judge and write."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks import aims, hard_clients, peers, reads, report, start, updates
 from benchmarks.calls import compare
 from benchmarks.results import Results, load
-from benchmarks.run import FEW, MANY
+from benchmarks.run import FEW, MANY, Progress
+from tests.conftest import ROOT
+from tests.worker.conftest import until
 
 GET = reads.row_of(reads.GET, FEW)
+
+
+# A benchmark that starts one program and waits. The program does not end if it is asked to.
+BENCHMARK = """
+import os, signal, sys
+from benchmarks import services
+from benchmarks.stop import stoppable
+program = '''
+import http.server, pathlib, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("asked").touch())
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]))
+'''
+services.END = 1
+with stoppable(), services.Service("it", lambda port: [sys.executable, "-c", program, str(port)], "/") as service:
+    print(service._process.pid, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_stops_a_benchmark_ends_its_programs_even_if_it_comes_twice(tmp_path, stop):
+    command = [sys.executable, "-c", BENCHMARK]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as benchmark:
+        assert benchmark.stdout
+        program = int(benchmark.stdout.readline())
+        benchmark.send_signal(stop)
+        until((tmp_path / "asked").exists, "the program was not asked to end")
+        benchmark.send_signal(stop)
+        _, said = benchmark.communicate(timeout=20)
+    assert (benchmark.returncode, said) == (1, "\nStopped: all programs have ended, and nothing was written.\n")
+    assert not Path(f"/proc/{program}").exists()
+
+
+def test_without_a_terminal_a_line_for_each_part_says_how_far_a_benchmark_is(capfd):
+    progress = Progress({"Reads": 100, "Changes": 50})
+    progress.begin("Reads")
+    progress.begin("Changes")
+    assert capfd.readouterr().err == "  2 min 30 s left: Reads\n  0 min 50 s left: Changes\n"
 
 
 def test_as_many_calls_as_before_are_no_fault():
