@@ -169,14 +169,16 @@ class Tour:
 
     def show(self, text: str) -> None:
         """Print the text to stdout."""
-        # If nobody reads stdout (`| head`) or it cannot show a character, the tour goes on, to undo its changes.
-        with suppress(BrokenPipeError, UnicodeEncodeError):
+        # If nobody reads stdout (`| head`, a closed terminal) or it cannot show a character, the tour goes on, to undo
+        # its changes.
+        with suppress(OSError, UnicodeEncodeError):
             print(text, flush=True)
 
     def report(self, sentence: str) -> None:
         """Count a difference, and print its sentence to stderr."""
         self.differences += 1
-        print(coloured(plain(sentence), "red", sys.stderr), file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(coloured(plain(sentence), "red", sys.stderr), file=sys.stderr, flush=True)
 
 
 def find_devices(tour: Tour, _undo: ExitStack) -> None:

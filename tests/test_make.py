@@ -42,6 +42,14 @@ def test_help_names_each_target(make):
         assert re.search(rf"make {target}\b", shown) or target.startswith("needs-"), target
 
 
+@pytest.mark.parametrize(
+    ("arguments", "served"),
+    [([], "serve  --port 8000"), (["STORE=my devices.csv"], "serve 'my devices.csv' --port 8000")],
+)
+def test_run_leaves_the_store_to_devicesvc_unless_it_is_given(make, arguments, served):
+    assert f"bin/devicesvc {served}\n" in make("-C", str(ROOT), "--dry-run", "run", *arguments).stdout
+
+
 @pytest.mark.parametrize("target", ["bench", "bench-scale"])
 def test_a_benchmark_names_the_package_that_it_lacks_before_it_installs_anything(make, tmp_path, target):
     ended = make(target, PATH=str(BIN))

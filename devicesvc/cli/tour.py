@@ -22,7 +22,9 @@ def tour(url: str, token: str | None) -> None:
     """
     from devicesvc.tour import run  # not at the top: the service does not need it
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the changes are undone
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(each, signal.default_int_handler)  # as Ctrl-C: the changes are undone
     try:
         with one_sentence():
             sys.exit(1 if run(url, token) else 0)

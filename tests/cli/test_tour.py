@@ -362,7 +362,7 @@ def test_an_answer_with_many_lines_is_cut(spoiled, registry):
     assert max(block.count("\n") for block in blocks) <= MAX_LINES + 3
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_in_the_middle_it_undoes_everything(spoiled, registry, stop):
     before, tours = content(registry), list[subprocess.Popen[str]]()
 
