@@ -5,18 +5,16 @@ import signal
 import sys
 from collections.abc import Mapping
 
-import click
+from devicesvc.terminal import coloured
 
 _IS_IGNORED = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # gunicorn overwrites it later
 
 
 def show(lines: Mapping[str, str]) -> None:
-    """Write names and values to stdout, a line for each, between two empty lines. The names have a colour, unless
-    NO_COLOR is set (https://no-color.org) or the terminal has none."""
+    """Write names and values to stdout, a line for each, between two empty lines."""
     width = max(map(len, lines))
-    text = "".join(f"  {click.style(name.ljust(width), fg='green', bold=True)}  {lines[name]}\n" for name in lines)
-    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    click.echo(f"\n{text}", color=False if is_plain else None)
+    named = [f"  {coloured(name.ljust(width), 'green', sys.stdout)}  {line}\n" for name, line in lines.items()]
+    print(f"\n{''.join(named)}", flush=True)
 
 
 def is_shown() -> bool:

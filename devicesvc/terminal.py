@@ -75,5 +75,6 @@ def width(text: str) -> int:
 
 
 def coloured(text: str, colour: str, stream: TextIO) -> str:
-    """The text in a colour, if the stream is a terminal and NO_COLOR is not set (no-color.org)."""
-    return click.style(text, fg=colour) if stream.isatty() and not os.environ.get("NO_COLOR") else text
+    """The text in a colour, if the stream is a terminal that has any, and NO_COLOR is not set (https://no-color.org)."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
+    return text if is_plain else click.style(text, fg=colour)

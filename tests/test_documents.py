@@ -36,44 +36,6 @@ def install(checkout):
 
 
 @pytest.mark.parametrize("document", READMES)
-<<<<<<< HEAD
-def test_each_command_prints_what_the_document_shows(document, here, tmp_path, clean_env):
-    env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DEVICESVC_URL": here("http://localhost:8000")}
-    count = 0
-    for block in blocks(document, "console"):
-        for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            ended = subprocess.run(["bash", "-c", here(command)], capture_output=True, text=True, cwd=tmp_path, env=env)
-            assert ended.stdout == output
-            count += 1
-    assert count == 9
-
-
-@pytest.mark.parametrize("document", READMES)
-def test_each_python_example_runs(document, here, capsys):
-    first, second = blocks(document, "python")
-    names = dict[str, Any]()
-    exec(here(first), names)
-    assert re.fullmatch("[0-9]{10}", names["id"])
-    exec(here(second), {})
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[:2] == ["rooftop-gateway 0.2", "greenhouse-gateway 0.3"]
-    assert shown[2].startswith("status must be 1 to 32 characters")
-
-
-@pytest.mark.parametrize("document", READMES)
-def test_each_command_for_a_shell_does_what_its_comment_says(document, here, tmp_path, clean_env):
-    env = clean_env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DEVICESVC_URL": here("http://localhost:8000")}
-    (block,) = (block for block in blocks(document, "sh") if "device export" in block)
-    script = "".join(line for line in block.splitlines(keepends=True) if "zsh" not in line)
-    ended = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, cwd=tmp_path, env=env)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert '"software": {"version": "0.5",' in ended.stdout
-    assert ended.stdout.splitlines()[-3:] == [
-        "rooftop-2",
-        "Removed 2 devices.",
-        '{"added": [], "changed": [], "unchanged": ["5394030919", "rooftop-2"]}',
-    ]
-=======
 class TestReader:
     """Somebody who does in a new checkout what a README says. Their shell finds what is in /usr/bin, and nothing else.
     The service runs in a first terminal, by `make run`; each command is made in a new terminal."""
@@ -90,6 +52,7 @@ class TestReader:
     def here(self, checkout, free_port):
         """Put the address of the service in the place of the one that the documents name."""
         service = Service(["make", "run", f"PORT={free_port}"], free_port, cwd=checkout, env=self.env)
+        self.env = self.env | {"DEVICESVC_URL": service.url}
         yield lambda text: text.replace("http://localhost:8000", service.url)
         service.stop()
 
@@ -99,7 +62,7 @@ class TestReader:
         (first,) = re.findall(r"^source .*$", "".join(blocks(document, "sh")), re.MULTILINE)
 
         def run(command):
-            script = ["bash", "--noprofile", "--norc", "-c", f"{first}\n{command}"]
+            script = ["bash", "--noprofile", "--norc", "-ec", f"{first}\n{command}"]
             return subprocess.run(script, capture_output=True, text=True, cwd=checkout, env=self.env)
 
         return run
@@ -110,13 +73,29 @@ class TestReader:
             for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
                 assert run(here(command)).stdout == output
                 count += 1
-        assert count == 6
+        assert count == 9
 
     def test_each_python_example_runs(self, document, here, run, checkout):
-        (example,) = blocks(document, "python")
-        (checkout / "example.py").write_text(here(example) + "print(id)")
-        ended = run("python example.py")
+        first, second = blocks(document, "python")
+        (checkout / "first.py").write_text(here(first) + "print(id)")
+        ended = run("python first.py")
         assert re.fullmatch("[0-9]{10}\n", ended.stdout), ended.stderr
+        (checkout / "second.py").write_text(here(second))
+        shown = run("python second.py").stdout.splitlines()
+        assert shown[:2] == ["rooftop-gateway 0.2", "greenhouse-gateway 0.3"]
+        assert shown[2].startswith("status must be 1 to 32 characters")
+
+    @pytest.mark.usefixtures("here")
+    def test_each_command_for_a_shell_does_what_its_comment_says(self, document, run):
+        (block,) = (block for block in blocks(document, "sh") if "device export" in block)
+        ended = run("".join(line for line in block.splitlines(keepends=True) if "zsh" not in line))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert '"software": {"version": "0.5",' in ended.stdout
+        assert ended.stdout.splitlines()[-3:] == [
+            "rooftop-2",
+            "Removed 2 devices.",
+            '{"added": [], "changed": [], "unchanged": ["5394030919", "rooftop-2"]}',
+        ]
 
     def test_each_command_of_devicesvc_works(self, document, here, run):
         text = (ROOT / document).read_text("utf-8")
@@ -140,7 +119,6 @@ def test_a_document_says_how_the_shell_finds_devicesvc_before_it_shows_a_command
     text = (ROOT / "docs" / document).read_text("utf-8")
     shown = re.search(r"^ *devicesvc (?:serve|check|migrate|tour|db|token) ", text, re.MULTILINE)
     assert not shown or "`source .venv/bin/activate`" in text[: shown.start()]
->>>>>>> f7237cf (A new user can follow the READMEs with nothing but make and Python)
 
 
 @pytest.mark.parametrize("document", ["README", "docs/deploy-aliyun"])

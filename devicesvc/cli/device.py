@@ -31,7 +31,7 @@ COLUMNS: dict[str, Callable[["Item"], str]] = {
 
 @click.group()
 def device() -> None:
-    """The devices of a running service: find, show, add, change and remove them.
+    """Find, add, change and remove the devices of a service.
 
     The exit code is 1 if the service refuses a call or does not answer.
     """
@@ -79,9 +79,9 @@ def add_device(client: "Client", values: tuple[str, ...], file: BinaryIO | None)
 @remote.json_option
 @remote.calls_service
 def set_device(client: "Client", id: str, values: tuple[str, ...], as_json: bool | None) -> None:
-    """Change some fields of the device with this ID, such as status=offline software.version=0.5, and show it.
+    """Change some fields of the device with this ID, and show it.
 
-    All other fields stay. nic replaces the whole list: nic=[] empties it.
+    Such as status=offline software.version=0.5. All other fields stay. nic replaces the whole list: nic=[] empties it.
     """
     remote.print_item(client.devices.set(id, remote.with_values({}, values)), as_json)
 
@@ -101,7 +101,10 @@ def remove_devices(client: "Client", ids: tuple[str, ...], yes: bool) -> None:
 @remote.filters(DeviceFilter)
 @remote.calls_service
 def export_devices(client: "Client", file: Path | None, replace: bool, **where: Any) -> None:
-    """Write the devices that fit all options to FILE as CSV, or print them. FILE is complete, or not there."""
+    """Write the devices that fit all options as CSV.
+
+    To FILE, which is complete or not there at the end; without FILE, to the standard output.
+    """
     pieces = client.devices.export_csv(**where)
     if file is None:
         _print_csv(pieces)
@@ -121,10 +124,10 @@ def export_devices(client: "Client", file: Path | None, replace: bool, **where: 
 @remote.json_option
 @remote.calls_service
 def import_devices(client: "Client", file: BinaryIO, dry_run: bool, as_json: bool | None) -> None:
-    """Add and change devices from FILE, which has the form of device.csv; - is the standard input.
+    """Add and change devices from a CSV file.
 
-    Each row adds a device, or replaces the device with its id; all other devices stay as they are. If a row is wrong,
-    nothing is changed.
+    FILE has the form of device.csv; - is the standard input. Each row adds a device, or replaces the device with its
+    id; all other devices stay as they are. If a row is wrong, nothing is changed.
     """
     done = client.devices.import_csv(file, dry_run=dry_run)
     if remote.wants_json(as_json):

@@ -54,9 +54,9 @@ def get_group(client: "Client", id: str, as_json: bool | None) -> None:
 @remote.from_option
 @remote.calls_service
 def add_group(client: "Client", values: tuple[str, ...], file: BinaryIO | None) -> None:
-    """Add a group, such as id=roof name='On the roof', and print its id.
+    """Add a group, and print its id.
 
-    Without id=ID the service makes one.
+    Such as: devicesvc group add id=roof name='On the roof'. Without id=ID the service makes one.
     """
     remote.add_item(client.groups, values, file)
 
@@ -67,7 +67,10 @@ def add_group(client: "Client", values: tuple[str, ...], file: BinaryIO | None) 
 @remote.json_option
 @remote.calls_service
 def set_group(client: "Client", id: str, values: tuple[str, ...], as_json: bool | None) -> None:
-    """Change the name or the description of the group with this ID, such as name=Roof, and show it."""
+    """Change a group, and show it.
+
+    Such as: devicesvc group set roof name=Roof description='All on the roof.'
+    """
     remote.print_item(client.groups.set(id, remote.with_values({}, values)), as_json)
 
 
