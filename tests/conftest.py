@@ -24,6 +24,7 @@ from devicesvc.dao.base import Store
 from devicesvc.dao.urls import KINDS, open_store
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
+from devicesvc.tokens import Tokens
 from tests import mariadb
 from tests.postgres import Registry, Server, running_server
 
@@ -38,7 +39,7 @@ NO_PART_OF_IT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build
 REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))
 
 
-@pytest.fixture(params=[kind.name for kind in KINDS])
+@pytest.fixture(scope="session", params=[kind.name for kind in KINDS])
 def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     """Gives the URL of a store that nobody has used yet, in a folder if it is one in files: once for each kind."""
 
@@ -132,21 +133,27 @@ def mariadb_url(mariadb_server: mariadb.Server) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def app_over() -> Callable[[Store], Flask]:
-    """Gives the app over a store. It is made only once: to describe all its calls takes longer than most tests."""
-    made: list[Flask] = []
+def app_over() -> Callable[..., Flask]:
+    """Gives the app over a store, without tokens or with those of a file. Both are made only once: to describe all the
+    calls takes longer than most tests."""
+    made: dict[bool, Flask] = {}
 
-    def app_over(store: Store) -> Flask:
-        if not made:
-            made.append(create_app({"TOKENS_FILE": ""}, store=store))
-        made[0].extensions |= {"devicesvc.store": store, "devicesvc.metrics": Metrics(store, "0")}
-        return made[0]
+    def app_over(store: Store, tokens: Path | None = None) -> Flask:
+        guarded = tokens is not None
+        if guarded not in made:
+            made[guarded] = create_app({"TOKENS_FILE": str(tokens or "")}, store=store)
+        made[guarded].extensions |= {
+            "devicesvc.store": store,
+            "devicesvc.metrics": Metrics(store, "0"),
+            "devicesvc.tokens": tokens and Tokens(tokens),
+        }
+        return made[guarded]
 
     return app_over
 
 
 @pytest.fixture
-def app(store: Store, app_over: Callable[[Store], Flask]) -> Flask:
+def app(store: Store, app_over: Callable[..., Flask]) -> Flask:
     return app_over(store)
 
 
@@ -158,7 +165,7 @@ def client(app: Flask) -> FlaskClient:
 class Service:
     """A service in a process of its own. seconds: until it serves, at most."""
 
-    def __init__(self, command: list[str], port: int, seconds: float = 20, **popen: Any) -> None:
+    def __init__(self, command: list[str], port: int, seconds: float = 60, **popen: Any) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
@@ -183,7 +190,7 @@ class Service:
     def stop(self) -> int:
         """End it as `docker stop` does, and return the exit code; `lines` is complete then."""
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self._reader.join()
         self._output.close()
         return code
@@ -222,10 +229,24 @@ def free_port() -> int:
     return find_free_port()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def clean_env() -> dict[str, str]:
     """The environment without settings of the service."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DEVICESVC_")}
+
+
+def serve(*arguments: str, port: int, **popen: Any) -> Service:
+    """Start `devicesvc serve` with arguments."""
+    command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    return Service(command, port, **popen)
+
+
+@pytest.fixture(scope="module")
+def shared_service(clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service on the sample devices, for the tests of a file that do not mind what the others did."""
+    service = serve(port=find_free_port(), cwd=tmp_path_factory.mktemp("shared"), env=clean_env)
+    yield service
+    service.stop()
 
 
 @pytest.fixture
@@ -236,8 +257,7 @@ def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator
 
     def start(*arguments: str, env: dict[str, str] | None = None, **popen: Any) -> Service:
         port = find_free_port() if services else free_port
-        command = [str(BIN / "devicesvc"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-        services.append(Service(command, port, cwd=tmp_path, env=clean_env | (env or {}), **popen))
+        services.append(serve(*arguments, port=port, cwd=tmp_path, env=clean_env | (env or {}), **popen))
         return services[-1]
 
     yield start

@@ -20,8 +20,8 @@ def secrets(file):
 
 
 @pytest.fixture
-def client(store, file, secrets):  # noqa: ARG001 - it makes the tokens in the file
-    return create_app({"TOKENS_FILE": str(file)}, store=store).test_client()
+def client(store, file, secrets, app_over):  # noqa: ARG001 - it makes the tokens in the file
+    return app_over(store, file).test_client()
 
 
 def bearer(secret):

@@ -5,17 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from devicesvc import sample
+from devicesvc.model import Group
 from tests.api.checks import ids, problem
+from tests.api.conftest import Contents
 
 DEVICES = ["3635138853", "4322159209", "5394030919", "5661391086", "8170245536"]
 GROUPS = ["a", "b", "c", "d", "e"]
 
 
-@pytest.fixture
-def client(client):
-    for id in GROUPS:
-        assert client.put(f"/v1/groups/{id}", json={"name": f"group {id}"}).status_code == 201
-    return client
+@pytest.fixture(scope="module")
+def contents():
+    return Contents(list(sample.DEVICES), [Group(id, f"group {id}") for id in GROUPS])
 
 
 class End:
@@ -72,7 +73,7 @@ def test_put_replaces_the_set_and_answers_with_what_came_and_went(client, end):
 def test_two_puts_at_once_leave_the_set_of_one_and_nothing_of_the_other(client, end, monkeypatch):
     """Neither begins to change anything before the other has come as far."""
     store = client.application.extensions["devicesvc.store"]
-    both, write = threading.Barrier(2, timeout=10), store.write
+    both, write = threading.Barrier(2, timeout=60), store.write
 
     def together(change):
         both.wait()

@@ -6,26 +6,19 @@ import pytest
 
 from devicesvc.model import Group, Membership
 from tests.api.checks import ids, problem
+from tests.api.conftest import Contents
 from tests.hard_data import device
 
 COUNT = 7
 
 
-@pytest.fixture
-def client(client):
-    """A registry of some devices, all of them in all of as many groups, beside the samples."""
-
-    def change(tx):
-        tx.devices.remove([each.id for each in tx.devices.list()])
-        for number in range(COUNT):
-            tx.devices.add(device(f"d{number}", name=f"设{number % 2}", hardware_sn=f"{COUNT - number}"))
-            tx.groups.add(Group(f"g{number}", f"name {COUNT - number}"))
-        tx.memberships.add([Membership(f"d{one}", f"g{two}") for one in range(COUNT) for two in range(COUNT)])
-        tx.devices.add(device("other"))
-        tx.groups.add(Group("other", "other"))
-
-    client.application.extensions["devicesvc.store"].write(change)
-    return client
+@pytest.fixture(scope="module")
+def contents():
+    """Some devices, all of them in all of as many groups, and one of each beside them."""
+    devices = [device(f"d{n}", name=f"设{n % 2}", hardware_sn=f"{COUNT - n}") for n in range(COUNT)]
+    groups = [Group(f"g{n}", f"name {COUNT - n}") for n in range(COUNT)]
+    memberships = [Membership(f"d{one}", f"g{two}") for one in range(COUNT) for two in range(COUNT)]
+    return Contents([*devices, device("other")], [*groups, Group("other", "other")], memberships)
 
 
 @pytest.fixture(params=["/v1/devices", "/v1/groups", "/v1/groups/g0/devices", "/v1/devices/d0/groups"])

@@ -7,16 +7,18 @@ import pytest
 from devicesvc.api.examples import GROUP
 from devicesvc.app import create_app
 from devicesvc.dao.urls import open_store
+from devicesvc.model import Group
+from devicesvc.sample import DEVICES
 from tests.api.checks import problem
+from tests.api.conftest import Contents
 from tests.hard_data import ADD
 
 DEVICE, CLASSROOM = "/v1/devices/4322159209", f"/v1/groups/{GROUP['id']}"
 
 
-@pytest.fixture
-def client(client):
-    assert client.put(CLASSROOM, json=GROUP).status_code == 201
-    return client
+@pytest.fixture(scope="module")
+def contents():
+    return Contents(list(DEVICES), [Group(**GROUP)])
 
 
 @pytest.fixture(params=[DEVICE, CLASSROOM])
