@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+expect.set_options(timeout=30_000)  # milliseconds: Redoc takes more than the usual five seconds on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium found: install chromium to run the browser tests")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        arguments += ["--disable-gpu"]  # to imitate one takes more of the processor
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()

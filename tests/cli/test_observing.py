@@ -14,6 +14,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import BIN
+from tests.worker.conftest import until
 
 
 def metrics(service):
@@ -24,7 +25,7 @@ def metrics(service):
 
 class TestMetrics:
     def test_they_are_those_of_all_workers(self, start):
-        service, changes, end = start("--workers", "3"), 0, time.monotonic() + 20
+        service, changes, end = start("--workers", "3"), 0, time.monotonic() + 60
         while not metrics(service)["devicesvc_reloads_total",]:  # until a second worker commits on what one has written
             assert time.monotonic() < end
             changes += 1
@@ -94,7 +95,7 @@ class TestLog:
 
     def test_no_line_is_lost_when_it_stops(self, start):
         service = start()
-        client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
         for number in range(200):
             client.request("GET", f'/v1/devices?sn="{number}"')
             client.getresponse().read()
@@ -106,7 +107,7 @@ class TestLog:
 
     def test_what_the_server_refuses_has_a_line_an_id_and_the_shape_of_every_refusal(self, start):
         service = start()
-        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
             client.sendall(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
             head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
         refusal = json.loads(body)
@@ -120,9 +121,8 @@ class TestLog:
         service.stop()
         assert any(f'[{id.decode()}] 127.0.0.1 "GET - HTTP/1.1" 400 ' in line for line in service.lines)
 
-    def test_an_address_that_is_too_long_is_refused_with_what_to_do(self, start):
-        service = start()
-        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    def test_an_address_that_is_too_long_is_refused_with_what_to_do(self, shared_service):
+        with socket.create_connection(("127.0.0.1", shared_service.port), timeout=60) as client:
             client.sendall(b"DELETE /v1/devices?ids=" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
             head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 414 ")
@@ -130,13 +130,12 @@ class TestLog:
 
     @pytest.mark.parametrize("path", ["/docs", "/docs/offapi/redoc.js", "/docs/static/redoc.html", "/openapi.json"])
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_a_page_is_logged_with_the_bytes_that_were_sent(self, start, method, path):
-        service = start()
-        answer = requests.request(method, service.url + path, headers={"If-Match": "*"}, timeout=20)
+    def test_a_page_is_logged_with_the_bytes_that_were_sent(self, shared_service, method, path):
+        answer = requests.request(method, shared_service.url + path, headers={"If-Match": "*"}, timeout=60)
         assert answer.status_code == 200
-        service.stop()
-        (line,) = [line for line in service.lines if f'"{method} {path} ' in line]
-        assert f'HTTP/1.1" 200 {len(answer.content)} ' in line
+        id = f"[{answer.headers['X-Request-ID']}]"
+        (line,) = until(lambda: [line for line in shared_service.lines if id in line], "the request is not logged")
+        assert f'"{method} {path} HTTP/1.1" 200 {len(answer.content)} ' in line
 
     @pytest.fixture
     def ended(self, clean_env, tmp_path, free_port):
