@@ -163,7 +163,7 @@ def _own_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]
         yield f"mysql+pymysql://root@127.0.0.1:{port}", process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _free_port() -> int:
@@ -173,7 +173,7 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         assert process.poll() is None, log.read_text()
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -88,7 +88,7 @@ class TestServe:
         def refused(store):
             """The last line that `devicesvc serve` refuses with."""
             command = [BIN / "devicesvc", "serve", store, "--port", str(free_port)]
-            ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True, timeout=20)
+            ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True, timeout=60)
             assert ended.returncode == 1
             assert "Traceback" not in ended.stdout + ended.stderr
             return ended.stderr.splitlines()[-1]

@@ -19,7 +19,7 @@ from tests.worker.conftest import children, until
 
 def fail(*arguments, **options):
     """Run a command that is to fail at once, and return what it says."""
-    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=20, check=False, **options)
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False, **options)
     assert ended.returncode not in (0, -signal.SIGTERM)
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "exited with code" not in ended.stdout
@@ -101,7 +101,7 @@ def test_sigterm_finishes_what_is_in_flight(start):
         answer = client.makefile("rb").read()
     assert b"HTTP/1.1 200 OK" in answer
     assert b'"ids":["4322159209"]' in answer
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -116,7 +116,7 @@ def test_it_can_be_stopped_while_it_still_opens_the_store(tmp_path, clean_env, f
         assert ended.stdout
         assert any("Booting worker" in line for line in ended.stdout)
         os.killpg(ended.pid, stop)
-        assert ended.wait(3) == 0
+        assert ended.wait(7) == 0  # graceful_timeout is 8: nothing is waited for
     assert not (tmp_path / "device.csv").exists()
 
 

@@ -374,7 +374,7 @@ def test_stopped_in_the_middle_it_undoes_everything(spoiled, registry, stop):
     with spoiled(interrupt) as url:
         command = [BIN / "devicesvc", "tour", url]
         tours.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        _, said = tours[0].communicate(timeout=30)
+        _, said = tours[0].communicate(timeout=60)
     assert (tours[0].returncode, said.count("\n")) == (130, 1)
     assert said.startswith("Interrupted: ")
     assert content(registry) == before

@@ -195,13 +195,13 @@ def test_a_reader_does_not_wait_for_a_commit_and_sees_nothing_of_it_before_it_is
 
     def sync(folder):
         in_between.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         real(folder)
 
     monkeypatch.setattr(durable_file, "sync_folder", sync)
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(store.write, add(device("1")))
-        assert in_between.wait(10)
+        assert in_between.wait(60)
         assert b"\n1,n,t" in path.read_bytes()
         assert len(store.devices.list()) == 5
         go_on.set()
@@ -222,7 +222,7 @@ def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_
 
     def held(*arguments):
         in_between.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return real(*arguments)
 
     def noted(before, patience):
@@ -236,10 +236,10 @@ def test_a_reader_does_not_get_the_old_snapshot_while_another_takes_in_what_has_
         monkeypatch.setattr(store._reading, "wait", noted)
         monkeypatch.setattr(of, step, held)
         first = pool.submit(lambda: store.devices.get("1"))
-        assert in_between.wait(10)
+        assert in_between.wait(60)
         second = pool.submit(lambda: store.devices.get("1"))
         second.add_done_callback(lambda _: waits.set())  # or it has an answer already
-        assert waits.wait(10)
+        assert waits.wait(60)
         go_on.set()
         assert first.result() == second.result() == device("1")
 
@@ -251,7 +251,7 @@ def test_a_reader_does_not_get_what_was_read_before_it_came(store, path, monkeyp
     def held(*arguments):
         records = list(real(*arguments))
         in_between.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return iter(records)
 
     def edit(devices):
@@ -264,7 +264,7 @@ def test_a_reader_does_not_get_what_was_read_before_it_came(store, path, monkeyp
         monkeypatch.setattr(Format, "records", held)
         edit([device("1")])
         first = pool.submit(lambda: store.devices.list())
-        assert in_between.wait(10)
+        assert in_between.wait(60)
         edit([device("2")])
         second = pool.submit(lambda: store.devices.list())
         go_on.set()
@@ -276,7 +276,7 @@ def test_a_reader_goes_on_with_the_old_snapshot_if_it_takes_long_to_read_the_new
     go_on, real = threading.Event(), Format.records
 
     def held(*arguments):
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return real(*arguments)
 
     with open_store(str(path)) as other:

@@ -110,7 +110,7 @@ class TestInPlace:
 
         producer = threading.Thread(target=produce)
         producer.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         store.write(add(device("mine")))
         producer.join()
         assert path.read_bytes() == content([*lines, device("mine")])

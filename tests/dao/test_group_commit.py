@@ -26,7 +26,7 @@ def gate():
 def group_commit(batches, gate):
     def commit(batch):
         batches.append([change for change, _ in batch])
-        assert gate.wait(10)
+        assert gate.wait(60)
         for change, outcome in batch:
             if change == "refused":
                 outcome.set_exception(Conflict("no"))

@@ -59,7 +59,7 @@ def one_waits(mariadb_server):
     """Wait until a transaction waits for a lock."""
 
     def one_waits():
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while mariadb_server.do("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")[0][1] == "0":
             assert time.monotonic() < end
 

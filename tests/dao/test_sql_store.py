@@ -416,11 +416,11 @@ class TestPostgresql:
         def first(tx):
             tx.devices.update(FIRST.id, {"status": "first", "nic": [NIC]})
             is_locked.set()
-            assert may_end.wait(10)
+            assert may_end.wait(60)
 
         with open_store(postgres_url) as another, ThreadPoolExecutor(2) as pool:
             one = pool.submit(store.write, first)
-            assert is_locked.wait(10)
+            assert is_locked.wait(60)
             two = pool.submit(another.write, lambda tx: tx.devices.get(FIRST.id))
             until(lambda: other.execute(WAITING).fetchone()[0], "the second waits for the first")
             may_end.set()
@@ -466,11 +466,11 @@ class TestPostgresql:
         def slow(tx):
             swap(*first)(tx)
             is_locked.set()
-            assert may_end.wait(10)
+            assert may_end.wait(60)
 
         with open_store(postgres_url) as another, ThreadPoolExecutor(2) as pool:
             one = pool.submit(another.write, slow)
-            assert is_locked.wait(10)
+            assert is_locked.wait(60)
             two = pool.submit(store.write, second)
             until(lambda: other.execute(WAITING).fetchone()[0], "the second waits for the first")
             may_end.set()
@@ -488,7 +488,7 @@ class TestPostgresql:
                     tx.devices.update(id, {"status": ids[0]})
                     if not hasattr(begun, "once"):
                         begun.once = True
-                        both_hold.wait(10)
+                        both_hold.wait(60)
 
             return change
 
@@ -509,7 +509,7 @@ class TestPostgresql:
             def change(tx):
                 if not hasattr(begun, "once"):
                     begun.once = True
-                    barrier.wait(10)
+                    barrier.wait(60)
                 if not tx.devices.list(DeviceFilter(type="only")):
                     tx.devices.add(device(id, type="only"))
 
@@ -519,7 +519,7 @@ class TestPostgresql:
             both = [pool.submit(set_so.write, add_the_only(id)) for id in "ab"]
             with other.transaction():
                 other.execute(TOGETHER)
-                barrier.wait(10)
+                barrier.wait(60)
                 waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
                 until(lambda: other.execute(waiting).fetchone()[0] == 2, "both wait to be alone")
             assert [each.result() for each in both] == [None, None]
@@ -534,12 +534,12 @@ class TestPostgresql:
             if tries:
                 tries.clear()
                 is_locked.set()
-                assert may_go_on.wait(10)
+                assert may_go_on.wait(60)
             tx.devices.update(FIRST.id, {"name": "late"})
 
         with open_store(postgres_url) as other, ThreadPoolExecutor(1) as pool:
             late = pool.submit(other.write, stand_still)
-            assert is_locked.wait(10)
+            assert is_locked.wait(60)
             store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "early", "status": "early"}))
             may_go_on.set()
             late.result()

@@ -76,7 +76,7 @@ class Server:
     def stop(self) -> None:
         self.signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def _as_user() -> dict:

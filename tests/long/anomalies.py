@@ -330,9 +330,9 @@ def run(scenario: str, mode: str, url: str, seed: int, seconds: float) -> Counte
                 store.write(it.begin_again)
 
     with opened(mode, url) as store:
-        barrier.wait(30)
+        barrier.wait(60)
         end = monotonic() + seconds
         while monotonic() < end:
             once(store)
-        barrier.wait(30)  # so that a process ends only this one task
+        barrier.wait(60)  # so that a process ends only this one task
     return counts

@@ -32,7 +32,7 @@ class Victim(Service):
 
     def wait_for_workers(self, count: int) -> None:
         """Return once so many workers take requests."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while sum(WORKER_READY in line for line in self.lines) < count:
             assert time.monotonic() < end, "".join(self.lines)
             threading.Event().wait(0.005)
@@ -43,7 +43,7 @@ class Victim(Service):
             return  # the number of the group may be another's by now
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(60)
         self._reader.join()  # it ends when the last process that can write to the pipe has ended
         self._output.close()
 

@@ -113,7 +113,7 @@ class Waits(threading.Thread):
         with requests.Session() as session:
             while not self.ended.wait(0.01):
                 begin = time.perf_counter()
-                assert session.get(self.url, timeout=20).ok
+                assert session.get(self.url, timeout=60).ok
                 self.longest = max(self.longest, time.perf_counter() - begin)
 
 
@@ -122,7 +122,7 @@ def service(start):
     service = start()
     for path in ("/v1/groups/g", "/v1/devices/d"):
         body = {"name": "g"} if "groups" in path else ADD
-        requests.put(f"{service.url}{path}", json=body, timeout=20).raise_for_status()
+        requests.put(f"{service.url}{path}", json=body, timeout=60).raise_for_status()
     return service
 
 

@@ -95,7 +95,7 @@ class Client:
 
     def add(self, when):
         """Add a device, which must be acknowledged."""
-        answer = requests.post(self.devices, json=body(when), timeout=20)
+        answer = requests.post(self.devices, json=body(when), timeout=60)
         self.check(answer.status_code == 201, f"the add {when} was answered {answer.status_code}")
         if answer.status_code == 201:
             id = answer.json()["data"]
@@ -103,7 +103,7 @@ class Client:
 
     def refused(self, words, what, method, **options):
         """Write, which must be refused with these words."""
-        answer = requests.request(method, self.devices, timeout=20, **options)
+        answer = requests.request(method, self.devices, timeout=60, **options)
         headers = answer.headers["Content-Type"], answer.headers.get("Retry-After")
         self.check(answer.status_code == 503, f"{what} was answered {answer.status_code}")
         self.check(headers == ("application/problem+json", "1"), f"{what} was answered with {headers}")
@@ -112,11 +112,11 @@ class Client:
 
     def reads(self, expected=None):
         """Read, which must show what was acknowledged, or what is expected instead."""
-        answer = requests.get(self.devices, timeout=20)
+        answer = requests.get(self.devices, timeout=60)
         self.check(answer.status_code == 200, f"the list was answered {answer.status_code}")
         listed = {data["id"]: Device.build(data) for data in answer.json().get("data", [])}
         self.check(listed == (expected or self.acknowledged), "the list showed something else")
-        one = requests.get(f"{self.devices}/{CHANGED}", timeout=20)
+        one = requests.get(f"{self.devices}/{CHANGED}", timeout=60)
         self.check(one.status_code == 200, f"one device was answered {one.status_code}")
 
     def file(self):
@@ -130,7 +130,7 @@ class Client:
         """/readyz must answer so, within the time for which it remembers its last answer."""
         end, found = monotonic() + 2 * REMEMBERED, 0
         while found != status and monotonic() < end:
-            found = requests.get(f"{self.root}/readyz", timeout=20).status_code
+            found = requests.get(f"{self.root}/readyz", timeout=60).status_code
         self.check(found == status, f"/readyz answered {found}")
 
 

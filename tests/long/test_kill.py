@@ -117,7 +117,7 @@ class Writer:
 
 def ask(port, method, body):
     """Send a request on a connection of its own, so that each worker gets some."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request(method, "/v1/devices", json.dumps(body), {"Content-Type": "application/json"})
         return json.loads(connection.getresponse().read())
 

@@ -37,7 +37,7 @@ def writing(url):
 
     def write():
         while not done.is_set():
-            answer = requests.post(f"{url}/v1/devices", json=ADD, timeout=30)
+            answer = requests.post(f"{url}/v1/devices", json=ADD, timeout=60)
             if answer.status_code == 201:
                 acknowledged.append(answer.json()["data"])
             else:
@@ -81,7 +81,7 @@ def test_a_server_that_stops_and_comes_back_loses_nothing(start, server):
             stop(server, mode)
             refused = len(others)
             until(lambda refused=refused: len(others) > refused + WRITERS)
-            while requests.get(f"{service.url}/readyz", timeout=30).status_code != 503:
+            while requests.get(f"{service.url}/readyz", timeout=60).status_code != 503:
                 pass  # it may remember its last answer for a second
             server.start()
             before = len(acknowledged)

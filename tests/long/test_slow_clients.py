@@ -35,10 +35,10 @@ def ordinary(service, count):
     seconds = []
     for number in range(count):
         begin = time.perf_counter()
-        answer = requests.get(f"{service.url}/v1/devices/d{number}", timeout=10)
+        answer = requests.get(f"{service.url}/v1/devices/d{number}", timeout=60)
         seconds.append(time.perf_counter() - begin)
         assert answer.json()["data"]["id"] == f"d{number}"
-    change = requests.put(f"{service.url}/v1/devices", json={"id": "d7", "name": "设备"}, timeout=10)
+    change = requests.put(f"{service.url}/v1/devices", json={"id": "d7", "name": "设备"}, timeout=60)
     assert change.status_code == 200
     return seconds
 

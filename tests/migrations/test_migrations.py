@@ -230,13 +230,13 @@ def test_of_several_processes_that_upgrade_at_once_one_does_it_and_all_end_well(
                 return sum(has_open(process, tmp_path / "device.db") for process in processes)
             return connection.exec_driver_sql(WAITING[engine.name]).scalar_one()
 
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while waiting() < len(processes):
             assert time.monotonic() < end
             assert [process.poll() for process in processes] == [None] * len(processes)
         connection.rollback()
         connection.invalidate()  # with the connection, the lock of MariaDB ends
-    said = sorted(process.communicate(timeout=20)[0] for process in processes)
+    said = sorted(process.communicate(timeout=60)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0, 0], said
     assert said[0].startswith("Upgraded ")
     assert [line.endswith(f" is up to date ({REVISIONS[-1]}).\n") for line in said] == [False, True, True]

@@ -76,7 +76,7 @@ class Stream:
 
 def was_left(_environ, start_response):
     start_response("200 OK", [])
-    return [str(left.wait(10)).encode()]
+    return [str(left.wait(60)).encode()]
 
 
 def given(_environ, start_response):

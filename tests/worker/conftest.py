@@ -29,7 +29,7 @@ class Served(Service):
             return read_all(client)
 
     def connect(self):
-        self.clients.append(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+        self.clients.append(socket.create_connection(("127.0.0.1", self.port), timeout=60))
         return self.clients[-1]
 
     def stop(self):
@@ -72,7 +72,7 @@ def children(pid):
 
 def until(condition, what):
     """Ask until the answer is yes, and return it."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (answer := condition()):
         assert time.monotonic() < end, what
         threading.Event().wait(0.01)

@@ -122,7 +122,7 @@ def test_tls_is_refused_at_the_start_with_one_sentence(tmp_path):
     pem = str(tmp_path / "key.pem")
     command = [str(BIN / "gunicorn"), "tests.worker.app:app", "--worker-class", "devicesvc.worker.worker.Worker"]
     command += ["--certfile", pem, "--keyfile", pem, "--no-control-socket"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 4
     assert "This worker class has no TLS: put nginx in front of it." in ended.stderr
     assert "Traceback" not in ended.stderr

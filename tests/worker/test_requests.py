@@ -165,7 +165,7 @@ BROKEN_CHUNKS = [
 @pytest.mark.parametrize("body", BROKEN_CHUNKS)
 def test_malformed_chunks_cannot_be_read_and_end_the_connection(start, body):
     service = start()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
         client.sendall(request("DELETE", "/v1/devices", CHUNKED) + body + b"0\r\n\r\n" + request("GET", "/healthz"))
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -187,7 +187,7 @@ def test_a_body_in_very_many_small_chunks_is_refused_before_it_costs_much(start,
     service = start()
     path = Path(f"/proc/{children(service.process.pid)[0]}/stat")
     before = seconds_of(path)
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
         client.sendall(
             request("POST", "/v1/devices", CHUNKED, "Content-Type: application/json") + in_chunks(count, size)
         )

@@ -32,7 +32,7 @@ class TestDeadlines:
         service = serve(**SHORT)
         with service.connect() as client:
             client.sendall(begin)
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             client.settimeout(0.05)
             while True:
                 assert time.monotonic() < end

@@ -21,7 +21,7 @@ def test_what_has_begun_is_answered_and_the_idle_are_let_go(serve):
     assert b'"hello"' in read_all(half)
     assert read_all(idle) == b""
     assert b"released" in read_all(slow)
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
 
 
 def test_no_request_under_load_is_reset(serve):
@@ -58,7 +58,7 @@ def test_no_request_under_load_is_reset(serve):
         thread.start()
     until(lambda: min(counts) > 50, "all are at it")
     service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
     stop.set()
     for thread in threads:
         thread.join()
@@ -82,7 +82,7 @@ def test_a_worker_that_is_told_to_stop_while_it_loads_the_app_ends_well(serve, t
         service.process.send_signal(signal.SIGTERM)
         until(lambda: any("Handling signal: term" in line for line in service.lines), "gunicorn has it")
         os.kill(int(children(service.process.pid)[0]), signal.SIGTERM)  # so that it surely has it too
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
     service.stop()
     # Python says "Exception ignored in", if the signal comes while something is being collected: it ends well too.
     wrong = [line for line in service.lines if "Exception" in line and "Exception ignored in" not in line]
