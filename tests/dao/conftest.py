@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from devicesvc.dao.base import PageRequest
 from devicesvc.dao.group_commit import Waiting
 from devicesvc.dao.urls import open_store
+from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
 
 
@@ -42,7 +44,43 @@ def together(store):
     return together
 
 
+def add(device):
+    """A change that adds this device."""
+    return lambda tx: tx.devices.add(device)
+
+
 def written(path: Path) -> tuple[int, ...]:
     """What tells whether a file was written or replaced. Reading changes only the time of access."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Gives the list of all statements that a store sends from now on, with their parameters."""
+
+    def sent(store):
+        statements = []
+        do = store._statements.do
+
+        def noted(connection, statement, parameters=()):
+            statements.append((statement, parameters))
+            return do(connection, statement, parameters)
+
+        monkeypatch.setattr(store._statements, "do", noted)
+        return statements
+
+    return sent
+
+
+@pytest.fixture
+def statement(sent):
+    """Gives the statement that a page is read with, and its parameters."""
+
+    def statement(store, where, request):
+        statements = sent(store)
+        store.devices.page(DeviceFilter(**where), PageRequest(limit=10, **request))
+        [found] = statements
+        return found
+
+    return statement

@@ -9,6 +9,7 @@ from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, Invalid, NotFound
 from devicesvc.model import DeviceFilter, Group, GroupFilter
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import add
 from tests.hard_data import ADD as NEW
 from tests.hard_data import HARD, NIC, PLAIN, device
 
@@ -22,10 +23,6 @@ def ids(devices):
 
 def by_id(devices):
     return sorted(devices, key=lambda each: each.id)
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 def test_a_new_store_holds_the_devices_it_is_given(store):

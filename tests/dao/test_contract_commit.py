@@ -6,15 +6,12 @@ import pytest
 from devicesvc.dao.base import Observer
 from devicesvc.errors import Conflict
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import add
 from tests.hard_data import device
 
 FIRST = DEVICES[0]
 
 pytestmark = pytest.mark.parametrize("new_store_url", ["csv", "sqlite"], indirect=True)
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 def remove(tx):

@@ -17,6 +17,7 @@ from devicesvc.dao.csv.store import CsvStore
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import add
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
@@ -26,10 +27,6 @@ encode = DEVICE_CSV.encode
 @pytest.fixture
 def store(csv_store):
     return csv_store
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 class TestFailure:

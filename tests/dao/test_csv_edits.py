@@ -13,6 +13,7 @@ from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
+from tests.dao.conftest import add
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
@@ -22,10 +23,6 @@ HEADER, encode = FORMAT.header, FORMAT.encode
 @pytest.fixture
 def store(csv_store):
     return csv_store
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 class TestEdits:

@@ -13,7 +13,7 @@ from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
-from tests.dao.conftest import written
+from tests.dao.conftest import add, written
 from tests.hard_data import content, device
 
 FIRST = DEVICES[0]
@@ -22,10 +22,6 @@ FIRST = DEVICES[0]
 @pytest.fixture
 def store(csv_store):
     return csv_store
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 def test_a_new_file_is_made_with_the_given_devices_and_the_log_names_them(path, caplog):

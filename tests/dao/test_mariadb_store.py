@@ -18,13 +18,10 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import MAX_NICS, DeviceFilter, Nic
 from devicesvc.sample import DEVICES
 from tests import mariadb
+from tests.dao.conftest import add
 from tests.hard_data import device
 
 FIRST = DEVICES[0]
-
-
-def add(device):
-    return lambda tx: tx.devices.add(device)
 
 
 @pytest.fixture

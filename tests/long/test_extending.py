@@ -39,12 +39,9 @@ with open_store(url) as store:
 
 # Tests of what the field goes through: some of these files write out the fields of a device.
 FIELD_TESTS = [
-    *(
-        "tests/csv_codec",
-        "tests/migrations/test_schema.py",
-        "tests/test_columns.py",
-    ),
-    *("tests/dao/test_contract.py", "tests/dao/test_csv_edits.py", "tests/dao/test_sql_store.py", "tests/test_lab.py"),
+    *("tests/csv_codec", "tests/migrations/test_schema.py", "tests/test_columns.py", "tests/test_lab.py"),
+    *("tests/dao/test_contract.py", "tests/dao/test_csv_edits.py"),
+    *("tests/dao/test_sqlite_store.py", "tests/dao/test_postgresql_store.py"),
     *("tests/api/test_openapi.py", "tests/api/test_devices.py", "tests/api/test_bulk.py", "tests/test_model.py"),
 ]
 

@@ -28,7 +28,7 @@ from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.mover import Result, Watcher, migrate
 from devicesvc.transfer.source import Chunk, Unreadable
 from tests.csv_codec.test_formats import file, row
-from tests.dao.test_sql_store import CUT
+from tests.dao.test_postgresql_store import CUT
 from tests.hard_data import HARD, HARD_GROUPS, NIC, content, device
 
 SOME = [
