@@ -30,6 +30,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What a benchmark needs of Debian. To write the page again, it needs nothing.
 needs = $(if $(findstring --page,$(ARGS)),,$(1:%=needs-%))
 
+# Containers often set this. Then each of the processes that the tests start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test coverage test-long test-fuzz test-cluster test-container mutants check hooks wheel lock image push audit bench \
   bench-migrate bench-scale calls picture api-table clean help needs-wrk needs-nginx
 
