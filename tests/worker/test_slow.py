@@ -141,7 +141,7 @@ def test_three_hundred_of_them_are_not_noticed(serve, begin):
     for _ in range(20):
         begun = time.monotonic()
         assert service.get("/")[0] == 200
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5  # half of the time that one of them has
     for client in clients:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # they all leave at once
         client.close()

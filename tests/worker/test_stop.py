@@ -72,7 +72,7 @@ def test_the_worker_does_not_wait_for_the_slow_longer_than_gunicorn_allows(serve
         assert service.get("/")[0] == 200
         begun = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 9  # the client has ten seconds
 
 
 def test_a_worker_that_is_told_to_stop_while_it_loads_the_app_ends_well(serve, tmp_path):
