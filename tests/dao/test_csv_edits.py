@@ -88,11 +88,10 @@ class TestEdits:
 class TestInPlace:
     """A file that is written line by line is whole and right after each line, and yet not complete."""
 
-    @pytest.fixture(autouse=True)
-    def quiet(self, monkeypatch):
-        monkeypatch.setattr(store_module, "QUIET", 0.5)
-
-    def test_of_twenty_lines_that_are_written_50_ms_apart_a_change_in_between_loses_none(self, store, path):
+    def test_of_twenty_lines_that_are_written_50_ms_apart_a_change_in_between_loses_none(
+        self, store, path, monkeypatch
+    ):
+        monkeypatch.setattr(store_module, "QUIET", 1)
         begun = threading.Event()
         lines = [device(f"line-{number}") for number in range(20)]
 
@@ -113,6 +112,7 @@ class TestInPlace:
         assert path.read_bytes() == content([*lines, device("mine")])
 
     def test_a_change_is_refused_if_the_edit_takes_too_long_and_reads_go_on(self, store, path, monkeypatch):
+        monkeypatch.setattr(store_module, "QUIET", 60)
         monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0.01)
         path.write_bytes(content([device("theirs")]))
         with pytest.raises(StoreUnavailable, match=r"is being edited in place\. Nothing was changed; try again when"):
@@ -121,6 +121,7 @@ class TestInPlace:
         assert path.read_bytes() == content([device("theirs")])
 
     def test_an_edit_that_came_by_a_rename_is_complete(self, store, path, monkeypatch):
+        monkeypatch.setattr(store_module, "QUIET", 60)
         monkeypatch.setattr(store_module, "WRITER_PATIENCE", 0.01)
         new = path.with_name("new")
         new.write_bytes(content([device("theirs")]))

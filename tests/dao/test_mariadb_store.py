@@ -237,8 +237,8 @@ def test_a_commit_that_a_cluster_refuses_is_run_again(store, caplog):
 
 def test_a_server_that_says_nothing_any_more_is_given_up(url, mariadb_server, monkeypatch):
     monkeypatch.setattr(mariadb_store, "MARGIN", 0)
-    monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 1)
-    monkeypatch.setattr(sql_store, "READ_SECONDS", 1)
+    monkeypatch.setattr(sql_store, "CHANGE_SECONDS", 2)
+    monkeypatch.setattr(sql_store, "READ_SECONDS", 2)
     with open_store(url) as hasty:
         hasty.write(add(device("1")))
         assert hasty.devices.find("1")

