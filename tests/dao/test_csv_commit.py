@@ -270,6 +270,7 @@ def test_a_reader_does_not_get_what_was_read_before_it_came(store, path, monkeyp
 
 
 def test_a_reader_goes_on_with_the_old_snapshot_if_it_takes_long_to_read_the_new_files(store, path, monkeypatch):
+    monkeypatch.setattr(csv_store_module, "RELOAD_PATIENCE", 20)
     go_on, real = threading.Event(), Format.records
 
     def held(*arguments):
