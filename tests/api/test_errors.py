@@ -28,13 +28,13 @@ def test_404_on_any_path(client, path):
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PATCH", "/v1/devices", "DELETE, GET, HEAD, POST, PUT"),
-        ("OPTIONS", "/v1/devices", "DELETE, GET, HEAD, POST, PUT"),
+        ("PATCH", "/v1/devices/batch", "POST"),
+        ("OPTIONS", "/v1/devices", "DELETE, GET, HEAD, PATCH, POST, PUT"),
         ("POST", "/v1/devices/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("DELETE", "/healthz", "GET, HEAD"),
         ("POST", "/docs", "GET, HEAD"),
         ("TRACE", "/openapi.json", "GET, HEAD"),
-        ("BREW", "/v1/devices", "DELETE, GET, HEAD, POST, PUT"),
+        ("BREW", "/v1/devices", "DELETE, GET, HEAD, PATCH, POST, PUT"),
     ],
 )
 def test_405_says_what_is_allowed(client, method, path, allow):
