@@ -6,7 +6,6 @@ import subprocess
 import sysconfig
 import venv
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -40,7 +39,9 @@ class TestReader:
     """Somebody who does in a new checkout what a README says. Their shell finds what is in /usr/bin, and nothing else.
     The service runs in a first terminal, by `make run`; each command is made in a new terminal."""
 
-    env: ClassVar = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    @pytest.fixture
+    def env(self):
+        return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
     @pytest.fixture
     def checkout(self, tmp_path):
@@ -49,21 +50,21 @@ class TestReader:
         return checkout
 
     @pytest.fixture
-    def here(self, checkout, free_port):
+    def here(self, checkout, free_port, env):
         """Put the address of the service in the place of the one that the documents name."""
-        service = Service(["make", "run", f"PORT={free_port}"], free_port, cwd=checkout, env=self.env)
-        self.env = self.env | {"DEVICESVC_URL": service.url}
+        service = Service(["make", "run", f"PORT={free_port}"], free_port, cwd=checkout, env=env)
+        env["DEVICESVC_URL"] = service.url
         yield lambda text: text.replace("http://localhost:8000", service.url)
         service.stop()
 
     @pytest.fixture
-    def run(self, document, checkout):
+    def run(self, document, checkout, env):
         """Runs a command, after what the document says to do in each new terminal."""
         (first,) = re.findall(r"^source .*$", "".join(blocks(document, "sh")), re.MULTILINE)
 
         def run(command):
             script = ["bash", "--noprofile", "--norc", "-ec", f"{first}\n{command}"]
-            return subprocess.run(script, capture_output=True, text=True, cwd=checkout, env=self.env)
+            return subprocess.run(script, capture_output=True, text=True, cwd=checkout, env=env)
 
         return run
 
