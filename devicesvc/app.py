@@ -48,5 +48,6 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
             " devicesvc token create makes one."
         )
     store = store or open_store(app.config["STORE"], DEVICES)
-    api.init_app(app, store, Metrics(store, __version__), tokens, hosts, version=__version__)
+    backups = Path(app.config["BACKUPS"]) if app.config["BACKUPS"] else None
+    api.init_app(app, store, Metrics(store, __version__, backups), tokens, hosts, version=__version__)
     return app

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 DEFAULTS = {
     "STORE": "./device.csv",  # a path or a URL: dao/urls.py
     "LOG_FORMAT": "text",  # or json: logs.py
+    "BACKUPS": "",  # the folder of backups, whose age /metrics shows: backups.py; empty means that it shows none
     "TOKENS_FILE": "",  # the file of tokens that may call /v1: tokens.py; empty means that everybody may
     "HOSTS": "",  # more names by which a service without tokens may be called: api/hosts.py
 }

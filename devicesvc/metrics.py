@@ -8,12 +8,14 @@ https://prometheus.github.io/client_python/multiprocess/
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from devicesvc import backups
 from devicesvc.dao.base import Observer, Store
 from devicesvc.errors import StoreUnavailable
 
@@ -22,15 +24,20 @@ OPS = (1, 2, 4, 8, 16, 32)  # a worker has 32 threads
 
 
 class Metrics(Observer):
-    """The metrics of the service and of its store. It is the observer of the store. version: of the service."""
+    """The metrics of the service and of its store. It is the observer of the store.
 
-    def __init__(self, store: Store, version: str) -> None:
+    version: of the service. backup_folder: where backups are; None means that this is not known.
+    """
+
+    def __init__(self, store: Store, version: str, backup_folder: Path | None = None) -> None:
         # prometheus_client looked for the folder when it was imported, before the folder was made.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._own = CollectorRegistry()
         self._of_store = CollectorRegistry()
         self._of_store.register(_OfStore(store, version))
+        if backup_folder:
+            self._of_store.register(_OfBackups(backup_folder))
         store.observer = self
         self._requests = Counter(
             "devicesvc_http_requests",
@@ -117,3 +124,21 @@ class _OfStore(Collector):
             items.add_metric([kind], getattr(size, kind))
         yield items
         yield GaugeMetricFamily("devicesvc_store_bytes", "Bytes of the store on the disk.", value=size.bytes)
+
+
+class _OfBackups(Collector):
+    """When the last backup was made, as the folder of backups shows it at each call of /metrics."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            made = backups.find(self._folder)
+        except OSError:
+            made = []  # as far as this service knows, there is none
+        yield GaugeMetricFamily(
+            "devicesvc_last_backup_timestamp_seconds",
+            "When the last backup was made, in seconds since 1970; 0 if there is none.",
+            value=made[-1].timestamp() if made else 0,
+        )

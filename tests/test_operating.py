@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import warnings
 from pathlib import Path
@@ -12,12 +13,15 @@ import requests
 from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
+from devicesvc.backups import find
+from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
 from tests.hard_data import ADD
+from tests.hard_data import content as content_of
 
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
-SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^##+ ([^\n]+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
 SERVERS = {"PostgreSQL": "postgres_url", "MariaDB": "mariadb_url"}  # the fixture of each
 
 
@@ -38,8 +42,9 @@ def test_it_says_what_each_line_of_the_log_means():
 
 
 @pytest.fixture
-def metrics(client):
+def metrics(app, client, store, tmp_path):
     """The names of all metrics, as a service that has answered and written shows them."""
+    app.extensions["devicesvc.metrics"] = Metrics(store, "0", tmp_path)
     client.post("/v1/devices", json=ADD)
     page = client.get("/metrics").text
     return {name for name in re.findall(r"^# TYPE (\S+)", page, re.MULTILINE) if not name.endswith("_created")}
@@ -83,13 +88,26 @@ def on(url, commands):
     return re.sub("|".join(of_mariadb), lambda found: str(of_mariadb[found[0]]), commands)
 
 
-@pytest.mark.parametrize("kind", ["CSV", "SQLite", *SERVERS])
-def test_a_backup_is_made_and_restored_while_the_service_runs(kind, start, tmp_path, programs, clean_env, request):
-    url = {"CSV": "device.csv", "SQLite": "sqlite:///device.db"}.get(kind)
-    if not url:
-        url = request.getfixturevalue(SERVERS[kind])
-        upgrade(url)
-    backup, restore = re.findall(r"^```sh\n(.*?)^```", SECTIONS[kind], re.MULTILINE | re.DOTALL)
+@pytest.fixture
+def url(kind, request):
+    """The URL of a store of this kind, as it is written in tmp_path."""
+    if url := {"CSV": "device.csv", "SQLite": "sqlite:///device.db"}.get(kind):
+        return url
+    url = request.getfixturevalue(SERVERS[kind])
+    upgrade(url)
+    return url
+
+
+@pytest.mark.parametrize(
+    ("kind", "section"),
+    [
+        *((kind, "Back up, and restore") for kind in ("CSV", "SQLite", *SERVERS)),
+        *((kind, kind) for kind in SERVERS),
+    ],
+)
+def test_a_backup_is_made_and_restored_while_the_service_runs(kind, section, url, start, tmp_path, programs, clean_env):
+    blocks = re.findall(r"^```sh\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    backup, restore = [block.replace(" device.csv", f" '{url}'") for block in blocks]
 
     def do(commands):
         script = ["bash", "-euc", on(url, commands) if kind in SERVERS else commands]
@@ -115,3 +133,32 @@ def test_a_backup_is_made_and_restored_while_the_service_runs(kind, start, tmp_p
     assert requests.get(f"{service.url}/v1/devices/{added}").status_code == 404
     assert requests.post(f"{service.url}/v1/devices", json=ADD).status_code == 201
     do(backup)
+
+
+def test_each_night_systemd_makes_a_backup(tmp_path, programs, clean_env):
+    units = ("devicesvc-backup.service", "devicesvc-backup.timer")
+    service, timer = (dict[str, list[str]]() for _ in units)
+    for name, unit in zip(units, (service, timer), strict=True):
+        for key, value in re.findall(r"^(\w+)=(.*)$", (ROOT / "examples" / name).read_text("utf-8"), re.MULTILINE):
+            unit.setdefault(key, []).append(value)
+    assert (service["Type"], timer["WantedBy"], timer["Persistent"]) == (["oneshot"], ["timers.target"], ["true"])
+    settings = dict(line.split("=", 1) for line in service["Environment"])
+    assert settings.keys() == {"DEVICESVC_STORE", "DEVICESVC_BACKUPS"}
+    here = {"DEVICESVC_STORE": str(tmp_path / "device.csv"), "DEVICESVC_BACKUPS": str(tmp_path / "backups")}
+    (tmp_path / "device.csv").write_bytes(content_of(DEVICES))
+    (command,) = service["ExecStart"]
+    path, *arguments = command.split()
+    env = clean_env | here | {"PATH": programs}
+    subprocess.run([Path(path).name, *arguments], env=env, check=True, capture_output=True)
+    assert len(find(tmp_path / "backups")) == 1
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_takes_the_units(tmp_path):
+    text = (ROOT / "examples/devicesvc-backup.service").read_text("utf-8")
+    (tmp_path / "devicesvc-backup.service").write_text(text.replace("/opt/devicesvc/bin", str(BIN)))
+    shutil.copy(ROOT / "examples/devicesvc-backup.timer", tmp_path)
+    units = [str(each) for each in tmp_path.iterdir()]
+    ended = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert [line for line in ended.stderr.splitlines() if "devicesvc-backup" in line] == []
+    assert len(units) == 2

@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, check, migrate, tour, db, token, device, group."""
+"""The command line: devicesvc serve, check, migrate, backup, restore, tour, db, token, device, group."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -11,6 +11,8 @@ MODULES = {
     "serve": "serve",
     "check": "stores",
     "migrate": "stores",
+    "backup": "backup",
+    "restore": "backup",
     "tour": "tour",
     "db": "db",
     "token": "tokens",

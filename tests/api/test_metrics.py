@@ -1,9 +1,13 @@
 """/metrics."""
 
+from datetime import UTC, datetime
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from devicesvc.app import create_app
 from devicesvc.errors import StoreUnavailable
+from devicesvc.metrics import Metrics
 from tests.hard_data import ADD
 
 
@@ -76,3 +80,33 @@ class TestMetrics:
         assert client.post("/v1/devices", json=ADD).status_code == 503
         assert metric("devicesvc_refused_writes_total") == 1
         assert metric("devicesvc_items", kind="devices") is None
+
+
+class TestLastBackup:
+    NAME = "devicesvc_last_backup_timestamp_seconds"
+
+    @pytest.fixture
+    def backups(self, app, store, tmp_path):
+        app.extensions["devicesvc.metrics"] = Metrics(store, "0", tmp_path / "backups")
+        return tmp_path / "backups"
+
+    def test_it_is_the_time_of_the_newest_backup_now(self, metric, backups):
+        for day in (26, 25, 27):
+            (backups / f"devicesvc-2026-11-{day}T12-00-00Z").mkdir(parents=True)
+            assert metric(self.NAME) == datetime(2026, 11, max(day, 26), 12, tzinfo=UTC).timestamp()
+
+    def test_what_is_not_a_backup_does_not_count(self, metric, backups):
+        (backups / "devicesvc-2026-11-26T12-00-00Z.unreadable").mkdir(parents=True)
+        assert metric(self.NAME) == 0
+
+    def test_without_a_folder_there_is_no_backup(self, metric, backups):
+        assert not backups.exists()
+        assert metric(self.NAME) == 0
+
+    def test_a_service_that_does_not_know_of_backups_says_nothing(self, metric):
+        assert metric(self.NAME) is None
+
+    def test_the_setting_names_the_folder(self, store, backups):
+        (backups / "devicesvc-2026-11-26T12-00-00Z").mkdir(parents=True)
+        client = create_app({"TOKENS_FILE": "", "BACKUPS": str(backups)}, store=store).test_client()
+        assert f"{self.NAME} 1.7956944e+09" in client.get("/metrics").text
