@@ -24,6 +24,9 @@ def check() -> None:
     token = tokens.find(given.token)
     if token is None:
         raise _unauthorized("This token is unknown to the service: ask the person who runs it for one.")
+    if token.has_expired:
+        words = f"The token {token.name!r} was valid until {token.expires}, and has expired"
+        raise _unauthorized(f"{words}: ask the person who runs the service for a new one.")
     if token.scope == "read" and request.method not in READING:
         raise Forbidden(f"The token {token.name!r} may only read.")
 

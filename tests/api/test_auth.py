@@ -1,6 +1,7 @@
 """Tokens: who may call /v1."""
 
 import os
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -119,7 +120,41 @@ def test_a_token_whose_line_is_deleted_no_longer_works(client, file, secrets):
     assert client.get("/v1/devices", headers=bearer(secrets["read"])).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["admin\n", "0" * 64 + " admin name\n"])
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time, in UTC, that tokens see."""
+
+    class Clock(datetime):
+        present = datetime(2027, 1, 31, 23, 59, 59)
+
+        @classmethod
+        def now(cls, tz=None):
+            assert tz is UTC
+            return cls.present
+
+    def set_time(*parts):
+        Clock.present = datetime(*parts)
+
+    monkeypatch.setattr(tokens, "datetime", Clock)
+    return set_time
+
+
+def test_a_token_is_valid_until_its_last_day_ends_in_utc(client, file, clock):
+    clock(2027, 1, 1)
+    headers = bearer(tokens.create(file, "guest", "read", date(2027, 1, 31)))
+    clock(2027, 1, 31, 23, 59, 59)
+    assert client.get("/v1/devices", headers=headers).status_code == 200
+    clock(2027, 2, 1)
+    answer = client.get("/v1/devices", headers=headers)
+    assert answer.status_code == answer.json["status"] == 401
+    assert answer.json["detail"] == (
+        "The token 'guest' was valid until 2027-01-31, and has expired:"
+        " ask the person who runs the service for a new one."
+    )
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("text", ["admin\n", f"{'0' * 64} admin name\n", f"{'0' * 64} read name 2027-02-30\n"])
 def test_a_file_that_cannot_be_read_lets_nobody_in(client, file, secrets, text, caplog):
     with file.open("a") as end:
         end.write(text)

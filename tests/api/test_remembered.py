@@ -1,5 +1,7 @@
 """Answers to GET are remembered, and nobody can tell but by the clock."""
 
+from datetime import date
+
 import pytest
 from flask import request
 from flask.views import MethodView
@@ -95,6 +97,19 @@ def test_a_token_that_is_taken_back_reads_nothing_more(tmp_path):
         assert [client.get(ONE, headers=headers).status_code for _ in range(2)] == [200, 200]
         assert client.get(ONE).status_code == 401
         tokens.write_text("".join(tokens.read_text().splitlines(keepends=True)[1:]))
+        assert client.get(ONE, headers=headers).status_code == 401
+
+
+def test_a_token_that_has_expired_reads_nothing_more(tmp_path, made, monkeypatch):
+    tokens = tmp_path / "tokens.txt"
+    headers = {"Authorization": f"Bearer {create(tokens, 'one', 'read', date(2099, 1, 31))}"}
+    with open_store(str(tmp_path / "device.csv"), DEVICES) as store:
+        client = create_app({"TOKENS_FILE": str(tokens)}, store=store).test_client()
+        assert [client.get(ONE, headers=headers).status_code for _ in range(2)] == [200, 200]
+        assert made == [ONE]
+        monkeypatch.setattr("devicesvc.tokens.today", lambda: date(2099, 1, 31))
+        assert client.get(ONE, headers=headers).status_code == 200
+        monkeypatch.setattr("devicesvc.tokens.today", lambda: date(2099, 2, 1))
         assert client.get(ONE, headers=headers).status_code == 401
 
 
