@@ -192,3 +192,11 @@ def test_every_setting_is_in_the_readmes():
     for document in READMES:
         for name in devicesvc.config.DEFAULTS:
             assert f"`DEVICESVC_{name}`" in (ROOT / document).read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", [*READMES, *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))])
+def test_each_container_that_is_to_stay_has_a_limit_for_its_log(document):
+    text = (ROOT / document).read_text("utf-8").replace("\\\n", " ")
+    for command in re.findall(r"^.*docker run -d .*", text, re.MULTILINE):
+        assert "--log-opt max-size=" in command, command
+        assert "--log-opt max-file=" in command, command

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import statistics
@@ -113,9 +114,39 @@ def test_docker_compose_up_is_the_csv_service(up):
     project = up()
     assert (project.folder / "data" / "device.csv").read_bytes() == content(DEVICES)
     assert tour(project.url).startswith("ok")
-    (container,) = project.do("ps", "-q").split()
+    (container,) = project.containers("devicesvc")
     project.do("stop")
     assert run("docker", "inspect", "-f", "{{.State.ExitCode}}", container) == "0"
+
+
+def backups(project):
+    return sorted((project.folder / "data/backups").glob("devicesvc-*Z"))
+
+
+def test_a_backup_of_the_file_is_made_by_itself_and_restored(up):
+    project = up()
+    wait_until(lambda: backups(project))
+    assert (backups(project)[0] / "device.csv").read_bytes() == content(DEVICES)
+    made = float(re.findall("^devicesvc_last_backup_timestamp_seconds (.*)", metrics(project.url), re.MULTILINE)[0])
+    assert abs(made - time.time()) < 600
+    requests.delete(f"{project.url}/v1/devices", json={"ids": [DEVICES[0].id]}).raise_for_status()
+    project.do("run", "--rm", "backup", "devicesvc", "restore", f"backups/{backups(project)[0].name}", "--yes")
+    assert requests.get(f"{project.url}/v1/devices").json()["total"] == len(DEVICES)
+
+
+def metrics(url):
+    return requests.get(f"{url}/metrics").text
+
+
+def test_the_backup_ends_with_the_others_and_each_log_has_a_limit(up):
+    project = up()
+    (container,) = project.containers("backup")
+    begin = time.monotonic()
+    run("docker", "stop", container)
+    assert time.monotonic() - begin < 8  # it is not killed after ten seconds
+    for each in project.do("ps", "-q").split():
+        options = json.loads(run("docker", "inspect", "-f", "{{json .HostConfig.LogConfig}}", each))
+        assert options == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +200,24 @@ def requests_a_second(url):
     assert "Non-2xx" not in output
     (rate,) = re.findall(r"Requests/sec: +([\d.]+)", output)
     return float(rate)
+
+
+@pytest.mark.usefixtures("images")
+def test_a_database_that_is_filled_before_its_services_start_shows_no_other_devices(compose_command, image, tmp_path):
+    """The steps of docs/deploy-aliyun.md."""
+    text = (ROOT / "docs/deploy-aliyun.md").read_text("utf-8")
+    (fill,) = re.findall("^docker compose (run .*)\ndocker compose up -d$", text, re.MULTILINE)
+    project = Project(compose_command, tmp_path, image, "scale")
+    try:
+        (project.folder / "data").mkdir()
+        (project.folder / "data/device.csv").write_bytes(content(DEVICES[:2]))
+        project.do(*shlex.split(fill))
+        project.up()
+        assert [each["id"] for each in requests.get(f"{project.url}/v1/devices").json()["data"]] == sorted(
+            each.id for each in DEVICES[:2]
+        )
+    finally:
+        project.down()
 
 
 class TestScale:
@@ -255,6 +304,21 @@ class TestScale:
         command = 'devicesvc migrate device.csv "$DEVICESVC_STORE" --replace'
         scale.do("run", "--rm", "upgrade", "sh", "-c", command)
         assert requests.get(f"{scale.url}/v1/devices").json()["total"] == 2
+
+    def test_a_backup_of_postgresql_is_made_by_itself_and_restored(self, scale):
+        wait_until(lambda: backups(scale))
+        group = f"{scale.url}/v1/groups/backed-up"
+        requests.put(group, json={"name": "备份"}).raise_for_status()
+        before = requests.get(f"{scale.url}/v1/devices").json()
+        scale.do("run", "--rm", "backup-scale", "devicesvc", "backup")
+        newest = backups(scale)[-1]
+        assert "备份" in (newest / "group.csv").read_text("utf-8")
+        ids = [each["id"] for each in before["data"]]
+        requests.delete(f"{scale.url}/v1/devices", json={"ids": ids}).raise_for_status()
+        requests.delete(group).raise_for_status()
+        scale.do("run", "--rm", "backup-scale", "devicesvc", "restore", f"backups/{newest.name}", "--yes")
+        assert requests.get(f"{scale.url}/v1/devices").json() == before
+        assert requests.get(group).json()["data"]["name"] == "备份"
 
     @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed: no figures of requests a second")
     def test_how_many_requests_go_through(self, scale, figure):
