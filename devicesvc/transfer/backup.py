@@ -116,21 +116,21 @@ def verified(backup: Path) -> str:
     if not devices.is_file():
         raise StoreUnavailable(f"{backup} is not a backup: there is no file {devices}.")
     try:
-        lines = (backup / SUMS).read_text("utf-8").splitlines()
-        for line in lines:
-            found = _SUM.fullmatch(line)
-            if not found or _sum(backup / found[2]) != found[1]:
-                name = found[2] if found else SUMS
-                raise StoreUnavailable(
-                    f"{backup / name} is not as it was written: take another backup, or delete {backup / SUMS} if"
-                    " you want this one all the same."
-                )
+        lines = [_SUM.fullmatch(line) for line in (backup / SUMS).read_text("utf-8").splitlines()]
+        sums = {line[2]: line[1] for line in lines if line}
+        wrong = [name for name, written in sums.items() if _sum(backup / name) != written]
+        if DEVICES not in sums or not all(lines):
+            wrong.append(SUMS)
     except FileNotFoundError as error:
         if Path(error.filename) != backup / SUMS:  # without sums, what is there counts
             raise StoreUnavailable(f"{backup} is not complete: there is no file {error.filename}.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise StoreUnavailable(f"{backup} cannot be read: {reason}.") from error
+    else:
+        if wrong:
+            words = f"is not as it was written: take another backup, or delete {backup / SUMS} to take this one"
+            raise StoreUnavailable(f"{backup / wrong[0]} {words} all the same.")
     return str(devices)
 
 
@@ -138,7 +138,9 @@ def verified(backup: Path) -> str:
 def _working_in(folder: Path) -> Iterator[None]:
     """Hold a folder of backups, free of what was left by those that were killed."""
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)  # another process may make it at the same time
+            durable_file.sync_folder(folder.parent)
         with lock_file.locked(folder / "devicesvc", PATIENCE):
             for path in list(folder.iterdir()):
                 if _TEMPORARY.fullmatch(path.name):

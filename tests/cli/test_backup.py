@@ -7,9 +7,12 @@ import subprocess
 import threading
 import time
 
+import psycopg
 import pytest
 import requests
 from click.testing import CliRunner
+from devicesvc.migrations import upgrade
+from sqlalchemy import make_url
 
 from devicesvc.cli import main
 from devicesvc.dao.urls import open_store
@@ -194,6 +197,20 @@ class TestRestore:
             f"Error: Nothing was restored: {backup}/device.csv has bad rows (1). Mend them, and try again.",
         ]
         assert self.devices(tmp_path) == 3
+
+    def test_a_broken_database_on_a_server_is_not_replaced(self, run, backup, postgres_url):
+        upgrade(postgres_url)
+        with open_store(postgres_url, DEVICES):
+            pass
+        url = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE devices SET status = '' WHERE id = %s", [DEVICES[0].id])
+        ended = run("restore", backup, postgres_url, "--yes")
+        assert ended.exit_code == 1
+        assert "holds 4 devices, 0 groups, 0 memberships, and bad rows: 1." in ended.stdout
+        assert re.search("Error: .* cannot be saved, so nothing was restored: it holds 4 devices, .*", ended.stderr)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM devices WHERE status = ''").fetchone() == (1,)
 
     def test_what_is_not_a_backup_is_refused(self, run):
         ended = run("restore", "device.csv", "device.csv", "--yes")

@@ -161,7 +161,8 @@ class TestVerified:
             verified(backup)
 
     def test_sums_that_cannot_be_read_are_noticed(self, backup):
-        for wrong in (b"x\n", b"\xff\n"):
+        sums = (backup / "SHA256SUMS").read_bytes()
+        for wrong in (b"", b"x\n", b"\xff\n", sums + b"x", sums.split(b"\n", 1)[1]):
             (backup / "SHA256SUMS").write_bytes(wrong)
             with pytest.raises(StoreUnavailable, match=r"is not as it was written|cannot be read"):
                 verified(backup)
