@@ -54,7 +54,7 @@ def wait_until(is_so: Callable[[], Any]) -> Any:
 def is_up(url: str) -> bool:
     try:
         return requests.get(f"{url}/readyz", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):  # it may listen before it can answer
         return False
 
 
