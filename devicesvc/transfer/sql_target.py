@@ -52,7 +52,7 @@ class SqliteTarget(Target):
             raise exists(self._path)
 
     def paths(self) -> list[Path]:
-        return [self._path]
+        return [self._path, *_journals(self._path)]
 
     def __enter__(self) -> "SqliteTarget":
         with self._errors():

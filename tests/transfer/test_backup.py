@@ -1,5 +1,6 @@
 """Backups: whole or not there, never in the way of each other, and restored into every kind of store."""
 
+import re
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from devicesvc.backups import NAME, find, parse_rule
+from devicesvc.dao import lock_file
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer import backup as module
@@ -134,6 +136,40 @@ def test_what_a_kill_has_left_is_removed_by_the_next(registry, folder):
     assert names(folder) == [".devicesvc.mine.tmp", backup.name]
 
 
+@pytest.mark.parametrize("error", [SystemExit(), OSError(5, "Input/output error")])
+def test_what_stops_the_deletion_of_an_old_backup_leaves_no_half_of_it(registry, folder, monkeypatch, error):
+    (folder / OLD).mkdir(parents=True)
+
+    def stopped(_path, ignore_errors=False):
+        if not ignore_errors:
+            raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", stopped)
+        with pytest.raises((SystemExit, StoreUnavailable)) as raised:
+            back_up(registry, folder, rule=parse_rule("1d"))
+    if isinstance(error, OSError):
+        assert re.search(r"The new backup .* is there, but .*01-01.* cannot be deleted: Input/", str(raised.value))
+    hidden, new = names(folder)
+    assert hidden.endswith(".tmp")
+    assert everything(verified(folder / new)) == ALL
+    saved(registry, folder)
+    assert not [name for name in names(folder) if name.startswith(".")]
+
+
+def test_a_backup_waits_for_another_one_but_not_for_ever(registry, folder, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    folder.mkdir()
+    with (
+        lock_file.locked(folder / "devicesvc", 1),
+        pytest.raises(
+            StoreUnavailable, match=r"is busy: another process has held .*backups/\.devicesvc\.lock for 0\.05"
+        ),
+    ):
+        back_up(registry, folder)
+    saved(registry, folder)
+
+
 def test_the_folder_is_made_but_not_the_one_that_it_is_in(registry, tmp_path):
     with pytest.raises(StoreUnavailable, match=r"not/mounted: No such file or directory\. There is no new backup\."):
         back_up(registry, tmp_path / "not/mounted")
@@ -188,6 +224,15 @@ def test_the_files_of_a_broken_store_are_kept_byte_by_byte_and_are_not_a_backup(
     assert (kept / "group.csv").read_bytes() == (tmp_path / "data/group.csv").read_bytes()
     assert datetime.strptime(kept.name, f"{NAME}.unreadable")
     assert find(folder) == []
+
+
+def test_a_broken_database_is_kept_with_its_journal(folder, tmp_path):
+    names_of_files = ["device.db", "device.db-wal"]
+    for name in names_of_files:
+        (tmp_path / name).write_text(f"broken {name}")
+    kept = save_files(f"sqlite:///{tmp_path}/device.db", folder)
+    assert kept
+    assert names(kept) == ["SHA256SUMS", *names_of_files]
 
 
 def test_a_store_on_a_server_has_no_files_to_keep(postgres_url, folder):
