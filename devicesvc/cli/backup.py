@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # devicesvc.transfer is imported in the functions: the servic
 @click.argument("folder", type=click.Path(path_type=Path), envvar="DEVICESVC_BACKUPS")
 @click.option("--keep", metavar="7d,4w,12m", help="Then delete all but the newest of the last days, weeks and months.")
 def backup(store: str, folder: Path, keep: str | None) -> None:
-    """Make a backup of STORE in FOLDER: a folder of CSV files, called by its time in UTC.
+    """Make a backup of STORE in FOLDER.
+
+    A backup is a folder of CSV files, called by its time in UTC.
 
     Without FOLDER: the value of DEVICESVC_BACKUPS in the environment. Use a folder for each registry. The service may
     run meanwhile. Every row is checked, read back and compared. A backup that fails or is killed leaves nothing that
@@ -58,7 +60,9 @@ def backup(store: str, folder: Path, keep: str | None) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore(backup: Path, store: str, save: Path | None, yes: bool) -> None:
-    """Put BACKUP, a folder that devicesvc backup has made, in the place of all that STORE holds.
+    """Put BACKUP in the place of all that STORE holds.
+
+    BACKUP is a folder that devicesvc backup has made.
 
     Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. It may be a store of any kind, and
     the service may run meanwhile.

@@ -8,6 +8,7 @@ import click
 
 from devicesvc import tokens
 from devicesvc.cli.common import one_sentence
+from devicesvc.terminal import plain, table
 
 _file_option: Callable[[Any], Any] = click.option(
     "--file",
@@ -20,7 +21,10 @@ _file_option: Callable[[Any], Any] = click.option(
 
 @click.group()
 def token() -> None:
-    """Tokens, for a service that only some may call. A running service sees each change of them at once."""
+    """Tokens, for a service that only some may call.
+
+    A running service sees each change of them at once.
+    """
 
 
 @token.command("create")
@@ -47,20 +51,25 @@ def create_token(name: str, scope: str, expires: str | None, file: Path) -> None
 @token.command("list")
 @_file_option
 def list_tokens(file: Path) -> None:
-    """Show the name of each token, its scope, and the last day on which it is valid, in UTC."""
+    """Show all tokens, but not their secrets.
+
+    A token is valid until the end of the day on which it expires, in UTC.
+    """
     with one_sentence():
         found = tokens.read_all(file)
-    rows = [("NAME", "SCOPE", "EXPIRES"), *((each.name, each.scope, _expiry(each)) for each in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
+    rows = ((plain(each.name), each.scope, _expiry(each)) for each in found)
+    for line in table(("NAME", "SCOPE", "EXPIRES"), rows):
+        click.echo(line)
 
 
 @token.command("revoke")
 @click.argument("name")
 @_file_option
 def revoke_token(name: str, file: Path) -> None:
-    """Take back the token called NAME: from now on the service answers it 401."""
+    """Take back the token called NAME.
+
+    From now on the service answers it 401.
+    """
     with one_sentence():
         tokens.revoke(file, name)
     click.echo(f"The token {name!r} is no longer valid.")
