@@ -16,7 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from devicesvc import backups
-from devicesvc.dao.base import Observer, Store
+from devicesvc.dao import readiness
+from devicesvc.dao.base import Observer, Size, Store
 from devicesvc.errors import StoreUnavailable
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -105,7 +106,8 @@ class Metrics(Observer):
 
 
 class _OfStore(Collector):
-    """The metrics that are read from the store at each call of /metrics: every worker gets the same ones."""
+    """The metrics that are read from the store at each call of /metrics. All workers have the same store, so the one
+    that is asked answers for all."""
 
     def __init__(self, store: Store, version: str) -> None:
         self._store = store
@@ -115,15 +117,26 @@ class _OfStore(Collector):
         info = GaugeMetricFamily("devicesvc_info", "The version of the service.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
-        try:
-            size = self._store.size()
-        except StoreUnavailable:
-            return  # /readyz says why
+        size, is_writable = self._look()
+        words = "Whether the store can be read and written: 1, or 0 if not. It is what /readyz says."
+        yield GaugeMetricFamily("devicesvc_writable", words, value=is_writable)
+        if not size:
+            return
         items = GaugeMetricFamily("devicesvc_items", "Items in the store, by kind.", labels=["kind"])
         for kind in ("devices", "groups", "memberships"):
             items.add_metric([kind], getattr(size, kind))
         yield items
         yield GaugeMetricFamily("devicesvc_store_bytes", "Bytes of the store on the disk.", value=size.bytes)
+
+    def _look(self) -> tuple[Size | None, bool]:
+        """How much the store holds, if it can be read, and whether it can be written. /readyz says why not."""
+        size = None
+        try:
+            size = self._store.size()  # first: a server that does not answer is waited for once only
+            readiness.prove(self._store)
+        except StoreUnavailable:
+            return size, False
+        return size, True
 
 
 class _OfBackups(Collector):

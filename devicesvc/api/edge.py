@@ -1,11 +1,13 @@
 """The edge of the service, a middleware (PEP 3333) around Flask: what every request and every answer has in common.
 
 Each request gets an id, is counted, and is a line in the access log. Each answer has the headers X-Request-ID and
-X-Content-Type-Options. A request that the server refused before it could be a request is answered here.
+X-Content-Type-Options, and STALE if it was read from an older state. A request that the server refused before it could
+be a request is answered here.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from email.utils import formatdate
 from functools import cache
 from random import getrandbits
 from time import perf_counter
@@ -24,6 +26,7 @@ Environ = dict[str, Any]
 Start = Callable[..., Any]
 
 ROUTE = "devicesvc.route"  # in the environ: the rule of Flask that the request came to
+STALE = "Devicesvc-Stale-Since"  # the header of an answer that was read from an older state (Store.stale_since)
 
 # without space, bracket or quote, because it is put into lines of the log
 _VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -63,16 +66,19 @@ class Edge:
             return Answer(*errors.refuse(*environ[REFUSAL]))
         if self._hosts and (refusal := self._hosts.refusal(environ)):
             return Answer(*errors.refuse(403, refusal))
-        key = remembered.key(environ)
-        if not key:
+        if not remembered.is_read(environ):
             return self._ask(environ)
-        extensions = self._app.extensions
-        known = self._remembered.now(extensions["devicesvc.store"], extensions["devicesvc.tokens"])
-        if known is None:
-            return self._ask(environ)
-        answer = known.answers.get(key)
-        if not answer:
-            answer = self._ask(environ)
+        store, tokens = self._app.extensions["devicesvc.store"], self._app.extensions["devicesvc.tokens"]
+        known = self._remembered.now(store, tokens)
+        key = remembered.key(environ) if known else None
+        if known and key and (answer := known.answers.get(key)):
+            return answer
+        before = store.stale_since  # it may be read again while the answer is made
+        answer = self._ask(environ)
+        since = before or store.stale_since
+        if since and not answer.status.startswith(("401", "403")):
+            answer.headers.append((STALE, formatdate(since, usegmt=True)))
+        if known and key:
             known.add(key, answer, environ)
         return answer
 

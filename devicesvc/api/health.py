@@ -1,10 +1,6 @@
 """/healthz, /readyz and /metrics: for those who operate the service."""
 
 from http import HTTPStatus
-from threading import Lock
-from time import monotonic
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from flask import Response
 from flask.views import MethodView
@@ -12,10 +8,7 @@ from flask.views import MethodView
 from devicesvc.api import schemas
 from devicesvc.api.responses import metrics, ok, store
 from devicesvc.api.smorest import Blueprint
-from devicesvc.dao.base import Store
-from devicesvc.errors import StoreUnavailable
-
-REMEMBERED = 1.0  # seconds for which the outcome of /readyz is remembered
+from devicesvc.dao import readiness
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 EXAMPLE = """\
@@ -50,35 +43,8 @@ class Ready(MethodView):
         Tests that the store can read and write as much as a change takes. The outcome is remembered for a second. Send
         no requests to this service while this answers 503.
         """
-        _prove(store())
+        readiness.prove(store())
         return ok("ready")
-
-
-class _Outcome(NamedTuple):
-    """What a store has answered: when, and the refusal if it was one."""
-
-    at: float
-    refusal: StoreUnavailable | None
-
-
-_outcomes: WeakKeyDictionary[Store, _Outcome] = WeakKeyDictionary()
-_turn = Lock()
-
-
-def _prove(store: Store) -> None:
-    """Prove that the store can read and write; one at a time, and not again within REMEMBERED seconds: it writes, and
-    many who ask must not slow down the changes. Raises StoreUnavailable."""
-    with _turn:
-        outcome = _outcomes.get(store)
-        if not outcome or monotonic() - outcome.at >= REMEMBERED:
-            refusal = None
-            try:
-                store.ping()
-            except StoreUnavailable as error:
-                refusal = error
-            outcome = _outcomes[store] = _Outcome(monotonic(), refusal)
-    if outcome.refusal:
-        raise StoreUnavailable(str(outcome.refusal))
 
 
 @blp.route("/metrics")
@@ -90,6 +56,6 @@ class MetricsPage(MethodView):
         """How is the service doing
 
         Answers in the text format of Prometheus, for all workers together: requests, commits of the store, its size,
-        refused changes, reloads. If tokens are configured, this call needs one.
+        refused changes, reloads, and whether it can be written now. If tokens are configured, this call needs one.
         """
         return Response(metrics().page(), content_type=CONTENT_TYPE)

@@ -73,11 +73,14 @@ class RememberedAnswers:
         return last
 
 
-def key(environ: dict[str, Any]) -> tuple[str | None, ...] | None:
-    """What an answer to this request is remembered by; None if it is not."""
+def is_read(environ: dict[str, Any]) -> bool:
+    """Whether this request reads the registry."""
     path: str = environ["PATH_INFO"]
-    if environ["REQUEST_METHOD"] != "GET" or not path.startswith("/v1/"):
+    return environ["REQUEST_METHOD"] in ("GET", "HEAD") and path.startswith("/v1/")
+
+
+def key(environ: dict[str, Any]) -> tuple[str | None, ...] | None:
+    """What the answer to a read is remembered by; None if it is not."""
+    if environ["REQUEST_METHOD"] == "HEAD" or environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
         return None
-    if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-        return None
-    return path, environ["QUERY_STRING"], *map(environ.get, HEADERS)
+    return environ["PATH_INFO"], environ["QUERY_STRING"], *map(environ.get, HEADERS)

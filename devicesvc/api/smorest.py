@@ -24,6 +24,9 @@ GET and DELETE take their arguments in the query, as this page shows, or as a JS
 Every answer has the header `X-Request-ID`. Its value is the id that the request gave in this header, or a new id. The
 log of the service shows the same id.
 
+If the store cannot be read as it is now, because an edit has broken a file or a cluster has no primary, reads are
+answered from an older state. These answers have the header `Devicesvc-Stale-Since`: the time since when that is so.
+
 Lists have pages. `total` is the number of all items that fit. If `next` is not null, send it as `cursor` to get the
 next page.
 

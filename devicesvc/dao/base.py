@@ -432,8 +432,14 @@ class Store(ABC):
         not committed."""
 
     def state(self) -> object | None:
-        """An object that stays the same one as long as every read answers the same: so an answer may be kept with it.
-        None if the store cannot tell. Raises StoreUnavailable."""
+        """An object that stays the same one as long as every read answers the same, and `stale_since` too: so an answer
+        may be kept with it. None if the store cannot tell. Raises StoreUnavailable."""
+        return None
+
+    @property
+    def stale_since(self) -> float | None:
+        """Since when reads are answered from an older state, in seconds since the epoch: what there is now cannot be
+        read, and changes are refused. None if reads are current. It is as the last read has found it."""
         return None
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """/healthz and /readyz."""
 
-from devicesvc.api import health
+from devicesvc.dao import readiness
 from devicesvc.errors import StoreUnavailable
 
 
@@ -25,10 +25,10 @@ def test_not_ready_when_the_store_cannot(client, monkeypatch):
 
 def test_twenty_who_ask_at_once_make_the_store_prove_it_once_and_again_a_second_later(client, monkeypatch):
     now, proofs = [1000.0], []
-    monkeypatch.setattr(health, "monotonic", lambda: now[0])
+    monkeypatch.setattr(readiness, "monotonic", lambda: now[0])
     monkeypatch.setattr(client.application.extensions["devicesvc.store"], "ping", lambda: proofs.append(now[0]))
     for _ in range(20):
         assert client.get("/readyz").status_code == 200
-    now[0] += health.REMEMBERED
+    now[0] += readiness.REMEMBERED
     assert client.get("/readyz").status_code == 200
     assert proofs == [1000.0, 1001.0]

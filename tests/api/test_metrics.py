@@ -71,6 +71,9 @@ class TestMetrics:
         assert found == [505, 1, 1]
         assert metric("devicesvc_store_bytes") >= 500 * 60
 
+    def test_the_store_can_be_written(self, metric):
+        assert metric("devicesvc_writable") == 1
+
     def test_refused_writes_are_counted_and_the_rest_is_shown_without_the_store(self, app, client, metric, monkeypatch):
         def fail(*_arguments):
             raise StoreUnavailable("The disk is full.")
@@ -80,6 +83,7 @@ class TestMetrics:
         assert client.post("/v1/devices", json=ADD).status_code == 503
         assert metric("devicesvc_refused_writes_total") == 1
         assert metric("devicesvc_items", kind="devices") is None
+        assert metric("devicesvc_writable") == 0
 
 
 class TestLastBackup:

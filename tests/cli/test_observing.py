@@ -13,6 +13,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from devicesvc.api.edge import STALE
 from tests.conftest import BIN
 from tests.worker.conftest import until
 
@@ -41,6 +42,20 @@ class TestMetrics:
             if sample.name == "devicesvc_http_requests_total" and sample.labels["method"] == "PUT"
         ]
         assert puts == [changes]
+
+    def test_a_broken_edit_is_seen_by_each_worker_although_only_reads_come(self, start, tmp_path):
+        service = start("--workers", "2")
+        file = tmp_path / "device.csv"
+        good = file.read_bytes()
+        assert metrics(service)["devicesvc_writable",] == 1
+        file.write_bytes(good + b"broken\n")
+        until(lambda: not any(metrics(service)["devicesvc_writable",] for _ in range(10)), "whichever answers")
+        assert {requests.get(f"{service.url}/readyz").status_code for _ in range(10)} == {503}
+        answers = [requests.get(f"{service.url}/v1/devices") for _ in range(10)]
+        assert [(answer.status_code, STALE in answer.headers) for answer in answers] == [(200, True)] * 10
+        file.write_bytes(good)
+        until(lambda: metrics(service)["devicesvc_writable",], "the file is mended")
+        assert STALE not in requests.get(f"{service.url}/v1/devices").headers
 
     def test_their_files_are_gone_when_it_has_stopped(self, start):
         service = start()

@@ -15,6 +15,7 @@ import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import literal_column, select
 
+from devicesvc.api.edge import STALE
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
@@ -133,17 +134,22 @@ def store(cluster, monkeypatch):
         yield store
 
 
-def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluster, caplog):
+def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluster, caplog, app_over):
     primary, standby = cluster
     store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "last"}))
     assert store.devices.get(FIRST.id).name == "last"
+    client = app_over(store).test_client()
+    caplog.clear()
+    assert STALE not in client.get(f"/v1/devices/{FIRST.id}").headers
     primary.signal(signal.SIGSTOP)
     assert store.devices.get(FIRST.id).name == "last"
+    assert STALE in client.get(f"/v1/devices/{FIRST.id}").headers
     assert store.devices.find_many([FIRST.id])
     assert caplog.messages == [f"No primary answers: reads go on at the standby {standby.name}"]
     primary.signal(signal.SIGCONT)
     until(lambda: len(caplog.messages) > 1, "reads go back to the primary")
     assert caplog.messages[1:] == ["A primary answers: reads go to it again"]
+    assert until(lambda: STALE not in client.get(f"/v1/devices/{FIRST.id}").headers, "no answer is stale")
     assert store.devices.get(FIRST.id).name == "last"
     store.write(lambda tx: tx.devices.add(device("1")))
 

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 import requests
 
-from devicesvc.api.health import REMEMBERED
+from devicesvc.dao.readiness import REMEMBERED
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
 from devicesvc.sample import DEVICES

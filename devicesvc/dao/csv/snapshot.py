@@ -217,11 +217,12 @@ class TableView(Protocol[T_co]):
 
 
 class Snapshot(NamedTuple):
-    """A registry at one moment."""
+    """A registry at one moment. stale_since: as that of a store."""
 
     devices: Table[Device]
     groups: Table[Group]
     memberships: Table[Membership]
+    stale_since: float | None = None
 
 
 class Overlay(Generic[T]):

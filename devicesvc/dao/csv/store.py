@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
+from time import monotonic, perf_counter, sleep, time
 from typing import Any, cast
 
 from devicesvc.csv_codec.format import MAX_LINE, Format
@@ -106,6 +106,10 @@ class CsvStore(Store):
     def state(self) -> Snapshot:
         return self._current()
 
+    @property
+    def stale_since(self) -> float | None:
+        return self._snapshot.stale_since
+
     def size(self) -> Size:
         snapshot = self._current()
         size = sum(file.tracker.size for file in self._files)
@@ -173,7 +177,7 @@ class CsvStore(Store):
         process knows of it."""
         tables: dict[CsvFile[Any], Any] = {
             file: table
-            for file, table in zip(self._files, snapshot, strict=True)
+            for file, table in zip(self._files, snapshot[:3], strict=True)
             if table is not file.table or (file.in_doubt and file.path.exists())
         }
         if not tables:
@@ -246,6 +250,8 @@ class CsvStore(Store):
         versions = {file: file.read() for file in self._files if not file.tracker.is_current()}
         if not self._fault():
             self._snapshot = self._read_snapshot()
+        elif not self._snapshot.stale_since:
+            self._snapshot = self._snapshot._replace(stale_since=time())
         for file, version in versions.items():
             file.tracker.mark_read(version)
             file.tracker.close_old()

@@ -79,7 +79,10 @@ class Reads(Source):
     of the time. most: how many connections there may be. patience: seconds that a call waits for one. is_current:
     whether a connection, by its info, still leads to the right database. snapshot: a transaction to read in. A
     statement that meets a dead connection is sent once more on a new one: the database may have been started anew.
+    stale_since: as that of a store.
     """
+
+    stale_since: float | None = None
 
     def __init__(
         self,

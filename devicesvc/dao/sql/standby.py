@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from sqlalchemy import Connection, PoolProxiedConnection, SelectBase
@@ -92,6 +92,7 @@ class ClusterReads(Reads):
         with self._search:
             if not self._standby and monotonic() > self._next_search and not self._closed.is_set():
                 if host := self._most_current():
+                    self.stale_since = time()
                     self._standby = self._reads_at(host)
                     log.warning("No primary answers: reads go on at the standby %s", host)
                     threading.Thread(target=self._return, name="return-to-primary", daemon=True).start()
@@ -135,5 +136,5 @@ class ClusterReads(Reads):
             self._close_resting()
 
     def _leave(self, standby: Reads) -> None:
-        self._standby = None
+        self._standby = self.stale_since = None
         standby.close()

@@ -128,6 +128,10 @@ class SqlStore(Store):
     def memberships(self) -> SqlMemberships:
         return SqlMemberships(self._reads)
 
+    @property
+    def stale_since(self) -> float | None:
+        return self._reads.stale_since
+
     def size(self) -> Size:
         counted = schema.devices, schema.groups, schema.memberships
         counts = [select(func.count()).select_from(each).scalar_subquery() for each in counted]
