@@ -10,6 +10,7 @@ from werkzeug.routing import MapAdapter
 
 from devicesvc import __version__, api
 from devicesvc.api.hosts import Hosts
+from devicesvc.api.proxies import Proxies
 from devicesvc.config import configure
 from devicesvc.dao.base import Store
 from devicesvc.dao.urls import open_store
@@ -47,7 +48,8 @@ def create_app(config: Mapping[str, Any] | None = None, *, store: Store | None =
             "No tokens are configured: everybody who reaches this address may read and change everything."
             " devicesvc token create makes one."
         )
+    proxies = Proxies(app.config["TRUSTED_PROXIES"])
     store = store or open_store(app.config["STORE"], DEVICES)
     backups = Path(app.config["BACKUPS"]) if app.config["BACKUPS"] else None
-    api.init_app(app, store, Metrics(store, __version__, backups), tokens, hosts, version=__version__)
+    api.init_app(app, store, Metrics(store, __version__, backups), tokens, hosts, proxies, version=__version__)
     return app

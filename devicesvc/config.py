@@ -13,6 +13,7 @@ DEFAULTS = {
     "BACKUPS": "",  # the folder of backups, whose age /metrics shows: backups.py; empty means that it shows none
     "TOKENS_FILE": "",  # the file of tokens that may call /v1: tokens.py; empty means that everybody may
     "HOSTS": "",  # more names by which a service without tokens may be called: api/hosts.py
+    "TRUSTED_PROXIES": "127.0.0.1, ::1",  # that say which client a request is from: api/proxies.py
 }
 
 WORKERS = 1  # processes; more also work on a CSV file, but one is fastest: it does not read what another one wrote

@@ -1,4 +1,8 @@
-"""The log: lines of text or, with DEVICESVC_LOG_FORMAT=json, JSON objects. A record of a request has its id."""
+"""The log: lines of text or, with DEVICESVC_LOG_FORMAT=json, JSON objects. A record of a request has its id and user.
+
+The user is the name of the token. The Common Log Format has this word too. It is not called `token` in JSON, because
+programs that collect logs take that for a secret and remove it.
+"""
 
 import atexit
 import logging
@@ -18,17 +22,23 @@ FORMATS = ("text", "json")
 INTERVAL = 0.1  # seconds that a line of the access log waits for others
 MAX_LINES = 10_000  # that wait
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that this thread answers
+NOBODY = "-"  # the user of a request without a token
+
+# Of the request that this thread answers:
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+request_user: ContextVar[str] = ContextVar("request_user", default=NOBODY)
 
 
 class RequestFilter(logging.Filter):
-    """Adds the id of the request to a record: as `request_id` for JSON, and in brackets as `request` for text."""
+    """Adds the id and the user of the request to a record: as `request_id` and `user` for JSON, and together as
+    `request` for text, the id in brackets."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and keep it."""
         if id := getattr(record, "request_id", "") or request_id.get():
             record.request_id = id
-        record.request = f"[{id}] " if id else ""
+            record.user = request_user.get()
+        record.request = f"[{id}] {request_user.get()} " if id else ""
         return True
 
 
@@ -88,10 +98,19 @@ class Output(logging.StreamHandler[Any]):
             super().emit(record)
 
     def add(
-        self, id: str, client: str, method: str, target: str, version: str, status: int, size: int, seconds: float
+        self,
+        id: str,
+        user: str,
+        client: str,
+        method: str,
+        target: str,
+        version: str,
+        status: int,
+        size: int,
+        seconds: float,
     ) -> None:
-        """Add the line of an answer: the id of the request, the client's address, the request line, the status, the
-        bytes of the body, and how long it took."""
+        """Add the line of an answer: the id of the request, its user, the client's address, the request line, the
+        status, the bytes of the body, and how long it took."""
         now = time.time()
         milliseconds = int(seconds * 1000)
         if int(now) != self._second:
@@ -105,12 +124,12 @@ class Output(logging.StreamHandler[Any]):
             line = orjson.dumps(
                 {
                     **{"level": "INFO", "logger": "devicesvc.access", "message": message, "request_id": id},
-                    **{"client": client, "method": method, "uri": target, "status": status, "bytes": size},
-                    **{"milliseconds": milliseconds, "time": moment},
+                    **{"user": user, "client": client, "method": method, "uri": target, "status": status},
+                    **{"bytes": size, "milliseconds": milliseconds, "time": moment},
                 }
             ).decode()
         else:
-            line = f"{moment} INFO [{id}] {message}"
+            line = f"{moment} INFO [{id}] {user} {message}"
         self._add(line)
 
     def _add(self, line: str) -> None:

@@ -9,6 +9,7 @@ from devicesvc.api import auth, bulk, counts, devices, docs, errors, groups, hea
 from devicesvc.api.edge import ROUTE, Edge
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
+from devicesvc.api.proxies import Proxies
 from devicesvc.api.smorest import Api
 from devicesvc.dao.base import Store
 from devicesvc.metrics import Metrics
@@ -19,13 +20,19 @@ RESOURCES = (devices, bulk, counts, groups, memberships, health)
 
 
 def init_app(
-    app: Flask, store: Store, metrics: Metrics, tokens: Tokens | None, hosts: Hosts | None, version: str
+    app: Flask,
+    store: Store,
+    metrics: Metrics,
+    tokens: Tokens | None,
+    hosts: Hosts | None,
+    proxies: Proxies,
+    version: str,
 ) -> None:
     """Add the API to the app.
 
     store: the open store that the API reads and changes. metrics: counts each request. tokens: those that may call /v1
     and /metrics; None means that everybody may. hosts: the names by which it may be called; None means any.
-    version: the version that the OpenAPI document shows.
+    proxies: those whose word on the address of a client is taken. version: the version that the OpenAPI document shows.
     """
     app.extensions["devicesvc.store"] = store
     app.extensions["devicesvc.metrics"] = metrics
@@ -40,7 +47,7 @@ def init_app(
     app.register_blueprint(docs.blp)
     app.before_request(_begin)
     errors.init_app(app)
-    app.wsgi_app = Edge(app, app.wsgi_app, hosts)  # type: ignore[method-assign]
+    app.wsgi_app = Edge(app, app.wsgi_app, hosts, proxies)  # type: ignore[method-assign]
 
 
 def _begin() -> None:

@@ -18,9 +18,10 @@ from flask import Flask
 
 from devicesvc.api import errors, remembered
 from devicesvc.api.hosts import Hosts
+from devicesvc.api.proxies import Proxies
 from devicesvc.api.remembered import Answer, RememberedAnswers
 from devicesvc.handover import REFUSAL
-from devicesvc.logs import output, request_id
+from devicesvc.logs import NOBODY, output, request_id, request_user
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -35,12 +36,16 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Edge:
-    """inner: the app without its edge. hosts: the names by which it may be called; None means any."""
+    """inner: the app without its edge. hosts: the names by which it may be called; None means any. proxies: those that
+    say whom they have a request from."""
 
-    def __init__(self, app: Flask, inner: Callable[[Environ, Start], Iterable[bytes]], hosts: Hosts | None) -> None:
+    def __init__(
+        self, app: Flask, inner: Callable[[Environ, Start], Iterable[bytes]], hosts: Hosts | None, proxies: Proxies
+    ) -> None:
         self._app = app
         self._inner = inner
         self._hosts = hosts
+        self._proxies = proxies
         self._remembered = RememberedAnswers()
         self._access_log = output()
 
@@ -89,14 +94,18 @@ class Edge:
         def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
             started[:] = status, headers
 
-        given = self._inner(environ, start)
+        try:
+            given = self._inner(environ, start)
+            who = request_user.get()
+        finally:
+            request_user.set(NOBODY)
         status, headers = started
         route = environ.get(ROUTE)
         if any(name == "Content-Length" for name, _ in headers) or status.startswith("304"):
             body = list(given)
             given.close()  # type: ignore[attr-defined]  # what Flask gives has it
-            return Answer(status, headers, body, route)
-        return Answer(status, headers, given, route, is_whole=False)
+            return Answer(status, headers, body, route, who)
+        return Answer(status, headers, given, route, who, is_whole=False)
 
     def _noted(self, environ: Environ, answer: Answer, id: str, begin: float) -> Iterator[bytes]:
         """The pieces of a long answer, which is noted when it has ended."""
@@ -119,7 +128,7 @@ class Edge:
         )
         if self._access_log:
             self._access_log.add(
-                *(id, environ.get("REMOTE_ADDR", "-"), method, _target(environ)),
+                *(id, answer.user, self._proxies.client(environ), method, _target(environ)),
                 *(environ.get("SERVER_PROTOCOL", "HTTP"), status, size, seconds),
             )
 

@@ -8,6 +8,7 @@ from flask import request
 
 from devicesvc.dao.base import Store
 from devicesvc.errors import StoreUnavailable
+from devicesvc.logs import NOBODY
 from devicesvc.tokens import Tokens
 
 MAX_BYTES = 4 * 1024 * 1024  # of all answers together
@@ -19,12 +20,14 @@ _MARK = "devicesvc.remember"
 
 @dataclass(slots=True)
 class Answer:
-    """An answer of Flask. body: in pieces. route: the rule of Flask. is_whole: whether all pieces are there."""
+    """An answer of Flask. body: in pieces. route: the rule of Flask. user: who has asked. is_whole: whether all pieces
+    are there."""
 
     status: str
     headers: list[tuple[str, str]]
     body: Iterable[bytes]
     route: str | None = None
+    user: str = NOBODY
     is_whole: bool = True
 
 

@@ -34,7 +34,7 @@ def test_what_is_logged_for_a_request_has_it_and_nothing_after_it_does(client, c
     client.delete("/v1/devices?ids=4322159209", headers={"X-Request-ID": "mine"})
     logging.getLogger("devicesvc").info("after")
     changed, after = (record for record in caplog.records if record.name.startswith("devicesvc"))
-    assert (changed.request, changed.getMessage()) == ("[mine] ", "devices deleted: 4322159209")
+    assert (changed.request, changed.getMessage()) == ("[mine] - ", "devices deleted: 4322159209")
     assert after.request == ""
 
 

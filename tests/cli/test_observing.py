@@ -14,6 +14,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from devicesvc.api.edge import STALE
+from devicesvc.tokens import create
 from tests.conftest import BIN
 from tests.worker.conftest import until
 
@@ -75,9 +76,10 @@ class TestLog:
         assert answer.headers["X-Request-ID"] == "mine"
         service.stop()
         lines = [line.split(" ", 2)[2] for line in service.lines if "[mine]" in line]
-        assert lines[0] == "INFO [mine] devices deleted: 4322159209\n"
+        assert lines[0] == "INFO [mine] - devices deleted: 4322159209\n"
         assert re.fullmatch(
-            r'INFO \[mine\] 127\.0\.0\.1 "DELETE /v1/devices\?ids=4322159209 HTTP/1\.1" 200 67 bytes \d+ ms\n', lines[1]
+            r'INFO \[mine\] - 127\.0\.0\.1 "DELETE /v1/devices\?ids=4322159209 HTTP/1\.1" 200 67 bytes \d+ ms\n',
+            lines[1],
         )
         assert len(lines) == 2
 
@@ -91,6 +93,50 @@ class TestLog:
         changed, answered = (each for each in objects if each.get("request_id") == "mine")
         assert changed["changes"] == {"devices deleted": ["4322159209"]}
         assert (answered["method"], answered["uri"], answered["status"]) == ("DELETE", uri, 200)
+        assert (changed["user"], answered["user"], answered["client"]) == ("-", "-", "127.0.0.1")
+
+    @pytest.fixture
+    def called_by(self, start, tmp_path):
+        """The lines of a service that two tokens have called, each with the same remembered GET, and then nobody."""
+
+        def called_by(*names, env):
+            secrets = [create(tmp_path / "tokens.txt", name, "write") for name in names]
+            service = start(env={"DEVICESVC_TOKENS_FILE": "tokens.txt", **env})
+            url = f"{service.url}/v1/devices/4322159209"
+            for secret in secrets:
+                headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": "203.0.113.9"}
+                for _ in range(2):
+                    requests.get(url, headers=headers).raise_for_status()
+                requests.patch(url, json={"name": secret[:8]}, headers=headers).raise_for_status()
+            assert requests.get(url).status_code == requests.patch(url, json={"name": "x"}).status_code == 401
+            service.stop()
+            return [line for line in service.lines if "devices changed" in line or "4322159209 HTTP" in line]
+
+        return called_by
+
+    def test_each_line_of_a_request_says_whose_token_it_was_and_which_client_it_came_from(self, called_by):
+        lines = called_by("gateway-7", "课堂", env={})
+        pattern = r'INFO \[[0-9a-f]{16}\] (\S+) (?:(\S+) "(\w+)|devices changed: 4322159209)'
+        found = [groups for line in lines for groups in re.findall(pattern, line)]
+        expected = []
+        for name in ("gateway-7", "课堂"):
+            expected += [(name, "203.0.113.9", "GET")] * 2 + [(name, "", ""), (name, "203.0.113.9", "PATCH")]
+        assert found == [*expected, ("-", "127.0.0.1", "GET"), ("-", "127.0.0.1", "PATCH")]
+
+    def test_as_json_these_are_fields(self, called_by):
+        found = [json.loads(line) for line in called_by("gateway-7", env={"DEVICESVC_LOG_FORMAT": "json"})]
+        assert [each["user"] for each in found] == ["gateway-7"] * 4 + ["-"] * 2
+        assert [each.get("client") for each in found] == [*["203.0.113.9"] * 2, None, "203.0.113.9", *["127.0.0.1"] * 2]
+
+    def test_a_proxy_that_is_not_trusted_is_the_client_itself(self, called_by):
+        lines = called_by("a", env={"DEVICESVC_TRUSTED_PROXIES": "10.0.0.0/8"})
+        assert not [line for line in lines if "203.0.113.9" in line]
+        assert len([line for line in lines if " a 127.0.0.1 " in line]) == 3
+
+    @pytest.mark.parametrize(("name", "shown"), [("\u202edab", "'\\u202edab'"), ("-", "'-'"), ("x]", "x]")])
+    def test_a_name_cannot_make_a_line_look_like_another_one(self, called_by, name, shown):
+        lines = called_by(name, env={})
+        assert [line.split("] ", 1)[1].split(" ")[0] for line in lines] == [shown] * 4 + ["-"] * 2
 
     @pytest.mark.parametrize(
         ("format", "zone", "moment_of"),
@@ -134,7 +180,7 @@ class TestLog:
         key = ("devicesvc_http_requests_total", "GET", "none", "400")
         assert metrics(service)[key] == 1
         service.stop()
-        assert any(f'[{id.decode()}] 127.0.0.1 "GET - HTTP/1.1" 400 ' in line for line in service.lines)
+        assert any(f'[{id.decode()}] - 127.0.0.1 "GET - HTTP/1.1" 400 ' in line for line in service.lines)
 
     def test_an_address_that_is_too_long_is_refused_with_what_to_do(self, shared_service):
         with socket.create_connection(("127.0.0.1", shared_service.port), timeout=60) as client:
