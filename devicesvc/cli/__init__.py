@@ -1,4 +1,4 @@
-"""The command line: devicesvc serve, check, migrate, backup, restore, tour, db, token, device, group."""
+"""The command line: devicesvc serve, check, doctor, migrate, backup, restore, tour, db, token, device, group."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -10,6 +10,7 @@ import click
 MODULES = {
     "serve": "serve",
     "check": "stores",
+    "doctor": "doctor",
     "migrate": "stores",
     "backup": "backup",
     "restore": "backup",

@@ -1,16 +1,14 @@
 """devicesvc serve"""
 
-import errno
 import logging.config
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 
 import click
 
-from devicesvc.cli.common import one_sentence, store_argument
+from devicesvc.cli.common import listening_fault, one_sentence, store_argument
 from devicesvc.cli.db import upgrade
 from devicesvc.config import THREADS, WORKERS
 from devicesvc.dao.urls import StoreUrl, parse
@@ -44,7 +42,8 @@ def serve(store: str, host: str, port: int, workers: int, threads: int) -> None:
 
     logging.config.dictConfig(server.logconfig_dict)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    _check_free(host, port)
+    if fault := listening_fault(host, port):
+        raise click.ClickException(fault)
     # Until gunicorn has its own handler: this may be process 1 of a container, which ignores signals without one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with one_sentence():
@@ -70,17 +69,3 @@ def _prepare_tables(url: StoreUrl) -> None:
             url.schema().must_be_current(url.text)
     except RegistryError as error:
         sys.exit(f"Error: {error}")
-
-
-def _check_free(host: str, port: int) -> None:
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does, right after a restart
-            probe.bind((host, port))
-    except (OSError, TypeError, UnicodeError) as error:  # TypeError: "encoding of hostname failed"
-        reason = error.strerror if isinstance(error, OSError) else "this is not the name of a host"
-        advice = "Choose another with --port or --host."
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            other = port + 1 if port < 65535 else port - 1
-            advice = f"Choose another port: make run PORT={other}, or devicesvc serve --port {other}."
-        raise click.ClickException(f"Cannot listen on {host}, port {port}: {reason}. {advice}") from error

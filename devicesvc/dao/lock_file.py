@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def locked(path: Path, patience: float) -> Iterator[int]:
     """Lock a registry against every other process that asks, and give the open lock file. path: of its devices. Raises
     StoreUnavailable if the lock cannot be had within `patience` seconds."""
-    lock = _lock(path)
+    lock = lock_path(path)
     try:
         handle = _acquire(lock, time.monotonic() + patience)
     except OSError as error:
@@ -93,7 +93,7 @@ class CommitCounter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = _lock(path)
+        self._lock = lock_path(path)
         self._file: FileIO | None = None
         self._following = threading.Lock()
 
@@ -134,7 +134,8 @@ class CommitCounter:
             old.close()
 
 
-def _lock(path: Path) -> Path:
+def lock_path(path: Path) -> Path:
+    """The lock file of a registry. path: of its devices."""
     return path.with_name(f".{path.name}.lock")
 
 

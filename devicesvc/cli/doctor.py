@@ -1,0 +1,53 @@
+"""devicesvc doctor"""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from devicesvc.cli.common import listening_fault, store_argument
+from devicesvc.config import setting
+from devicesvc.dao.urls import parse
+from devicesvc.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from devicesvc.doctor import Check
+
+
+@click.command(context_settings={"show_default": True})
+@store_argument
+@click.option("--host", default="0.0.0.0", help="The address that serve would listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, help="The port that serve would listen on.")
+def doctor(store: str, host: str, port: int) -> None:
+    """Say what may keep the service on STORE from starting, or from keeping changes.
+
+    Each line is a check: ok, or FAIL with what is wrong and what to do. Nothing is changed. The exit code is 1 if a
+    check fails. Run it as the user that runs the service, with the same settings.
+    """
+    failed = count = 0
+    for check in _checks(store, host, port):
+        count += 1
+        failed += not check.is_ok
+        click.echo(f"{'ok' if check.is_ok else 'FAIL':4}  {check.name:9}  {' '.join(check.sentence.splitlines())}")
+    if failed:
+        raise click.ClickException(f"{failed} of {count} checks failed.")
+
+
+def _checks(store: str, host: str, port: int) -> Iterator["Check"]:
+    from devicesvc import doctor as checks  # not at the top: the service does not need it
+
+    yield checks.python()
+    yield checks.time_zone(os.environ.get("TZ"))
+    yield checks.tokens(setting("TOKENS_FILE"))
+    if fault := listening_fault(host, port):
+        yield checks.fail("port", f"{fault} If devicesvc runs already, that is it.")
+    else:
+        yield checks.ok("port", f"{port} is free.")
+    try:
+        url = parse(store)
+        yield checks.ok("store", url.redacted)
+    except StoreUnavailable as error:
+        yield checks.fail("store", str(error))
+    else:
+        yield from checks.store_checks(url)
