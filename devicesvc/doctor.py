@@ -68,8 +68,27 @@ def _database_checks(url: StoreUrl) -> Iterator[Check]:
 def _sqlite_checks(url: StoreUrl) -> Iterator[Check]:
     path = url.path.resolve()
     yield from folder_checks(path, PROBE_BYTES)
-    yield _lock(path)
-    yield _database(url) if path.exists() else ok("database", f"There is no {url.path} yet: serve makes it.")
+    yield _lock(path, _beside(path, "-shm"))
+    if not path.exists():
+        yield ok("database", f"There is no {url.path} yet: serve makes it.")
+    elif left := _left_by_a_kill(path):  # to read the database would complete it
+        yield ok("database", f"{left} was left by a service that was killed: the next start completes it.")
+    else:
+        yield _database(url)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """One of the files that SQLite has beside a database."""
+    return path.with_name(path.name + suffix)
+
+
+def _left_by_a_kill(path: Path) -> Path | None:
+    """The journal or the log of a transaction of SQLite, if no process has the database open."""
+    for file in (_beside(path, "-journal"), _beside(path, "-wal")):
+        is_left = file.exists() and not any(lock_holders(each, "READ") for each in (path, _beside(path, "-shm")))
+        if is_left and file.exists():
+            return file
+    return None
 
 
 def _csv_checks(url: StoreUrl) -> Iterator[Check]:
@@ -123,10 +142,10 @@ def folder_checks(path: Path, needed: int) -> Iterator[Check]:
         yield ok("disk", f"{_size(free)} are free; a change may take {_size(needed)}.")
 
 
-def _lock(path: Path) -> Check:
-    """Who holds the lock on a file, for longer than a commit takes."""
+def _lock(path: Path, *more: Path) -> Check:
+    """Who holds the lock to write on one of these files, for longer than a commit takes."""
     end = monotonic() + HELD_SECONDS
-    while (holders := lock_holders(path)) or _is_locked(path):
+    while (holders := [name for each in (path, *more) for name in lock_holders(each)]) or _is_locked(path):
         if monotonic() > end:
             names = ", ".join(holders) or "a process that cannot be seen from here, such as one of another container"
             return fail("lock", f"{path} has been held for {HELD_SECONDS:g} s by {names}: end it, or wait for it.")
@@ -134,8 +153,8 @@ def _lock(path: Path) -> Check:
     return ok("lock", f"{path} is held by no one.")
 
 
-def lock_holders(path: Path) -> list[str]:
-    """The processes that hold a lock to write on a file, as `pid 812 (python3 serve)`."""
+def lock_holders(path: Path, *modes: str) -> list[str]:
+    """The processes that hold a lock on a file, as `pid 812 (python3 serve)`. modes: READ, for locks to read too."""
     try:
         inode = path.stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()
@@ -144,7 +163,7 @@ def lock_holders(path: Path) -> list[str]:
     # 1: FLOCK  ADVISORY  WRITE 812 08:01:123456 0 EOF; who waits for a lock has -> after the number. The device is not
     # compared: btrfs and overlayfs show another one here.
     found = (line.split() for line in lines)
-    pids = [each[4] for each in found if each[3] == "WRITE" and each[5].rpartition(":")[2] == str(inode)]
+    pids = [each[4] for each in found if each[3] in ("WRITE", *modes) and each[5].rpartition(":")[2] == str(inode)]
     return [f"pid {pid} ({_command(pid)})" for pid in dict.fromkeys(pids)]
 
 

@@ -229,6 +229,27 @@ def test_an_sqlite_file_that_is_older_is_upgraded_by_serve_and_one_that_is_broke
     assert words.endswith("file is not a database. Put a backup in its place, or name another file.")
 
 
+@pytest.mark.parametrize(
+    ("mode", "suffix", "end"), [("delete", "-journal", ""), ("wal", "-wal", "file.execute('COMMIT');")]
+)
+def test_what_a_killed_service_has_left_is_told_and_is_not_completed(doctor, tmp_path, mode, suffix, end):
+    upgrade("sqlite:///device.db")
+    script = (
+        "import os, sqlite3, sys; file = sqlite3.connect('device.db', isolation_level=None);"
+        f"file.execute('PRAGMA journal_mode = {mode}'); file.execute('BEGIN IMMEDIATE');"
+        f"file.execute('UPDATE registry SET changes = 9'); {end} print('held', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as service:
+        assert service.stdout
+        assert service.stdout.readline() == b"held\n"
+        service.kill()
+    left = tmp_path / f"device.db{suffix}"
+    assert left.exists()
+    failed, fine = doctor("sqlite:///device.db")
+    assert failed == []
+    assert dict(fine)["database"] == f"{left} was left by a service that was killed: the next start completes it."
+
+
 def test_a_store_that_cannot_be_one(doctor):
     [(name, words)], fine = doctor("x://y")
     assert name == "store"
