@@ -15,7 +15,7 @@ from devicesvc.tokens import create
 from tests.hard_data import content
 
 ONE, NONE = "/v1/devices/4322159209", "/v1/devices/none"
-READS = [ONE, NONE, "/v1/devices?type=gateway", "/v1/groups", "/v1/devices/4322159209/groups"]
+READS = [ONE, NONE, "/v1/devices?type=gateway", "/v1/groups", "/v1/devices/4322159209/groups", "/v1/counts"]
 GOOD = content(DEVICES)
 MENDED = GOOD.replace(b"classroom-controller", b"mended")
 
