@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--host", default="0.0.0.0", help="The address that serve would listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, help="The port that serve would listen on.")
 def doctor(store: str, host: str, port: int) -> None:
-    """Say what may keep the service on STORE from starting, or from keeping changes.
+    """Say what keeps a service on STORE from working.
 
-    Each line is a check: ok, or FAIL with what is wrong and what to do. Nothing is changed. The exit code is 1 if a
+    That is from starting, or from keeping changes. Each line is a check: ok, or FAIL with what is wrong and what to do. Nothing is changed. The exit code is 1 if a
     check fails. Run it as the user that runs the service, with the same settings.
     """
     failed = count = 0

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from devicesvc.api import health
+from devicesvc.dao import readiness
 from devicesvc.dao.base import Store, Transaction
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, Group, Membership
@@ -65,7 +65,7 @@ def store_url(shared_url: str) -> str:
 @pytest.fixture
 def store(shared_store: Store, contents: Contents, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An open store, which holds what `contents` says, and of which nothing is remembered."""
-    monkeypatch.setattr(health, "_outcomes", WeakKeyDictionary())
+    monkeypatch.setattr(readiness, "_outcomes", WeakKeyDictionary())
     if not contents.are_in(shared_store):
         shared_store.write(contents.put)
     return shared_store
