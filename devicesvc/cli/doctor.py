@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def doctor(store: str, host: str, port: int) -> None:
     """Say what keeps a service on STORE from working.
 
-    That is from starting, or from keeping changes. Each line is a check: ok, or FAIL with what is wrong and what to do. Nothing is changed. The exit code is 1 if a
-    check fails. Run it as the user that runs the service, with the same settings.
+    It says what may keep it from starting, or from keeping changes. Each line is a check: ok, or FAIL with what is
+    wrong and what to do. Nothing is changed. The exit code is 1 if a check fails. Run it as the user that runs the
+    service, with the same settings.
     """
     failed = count = 0
     for check in _checks(store, host, port):
