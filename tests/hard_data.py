@@ -69,3 +69,6 @@ HARD_GROUPS = {
     "the longest fields": Group("g" * 64, "组" * 64, "述" * 256),
     "what a spreadsheet takes for a formula": Group("g", "=1+1", '"'),
 }
+
+# A file as Excel saves it in China, unless somebody chooses "CSV UTF-8".
+IN_GBK = content([device(name="一号教室的网关")]).decode().replace("\n", "\r\n").encode("gbk")

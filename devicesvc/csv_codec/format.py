@@ -20,6 +20,7 @@ MAX_LINE = 65_536  # bytes; a device with the longest fields takes some 10,000
 CHUNK = 1 << 18  # bytes that are read together, and the rest of the last line
 
 _WHOLE_LINE = ""  # as the column of a fault
+_NOT_UTF_8 = "is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8, not CSV"
 
 
 class Fault(NamedTuple):
@@ -161,6 +162,10 @@ class Format(Generic[T]):
     def _read_header(self, cells: list[str]) -> _Header:
         missing = [name for name, default in self._defaults.items() if default is None and name not in cells]
         unknown = [cell for cell in cells if cell not in self._defaults]
+        if nameless := [number for number, cell in enumerate(cells, 1) if not cell]:
+            others = f" ({len(nameless) - 1} more columns have none)" if len(nameless) > 1 else ""
+            remedy = f"missing: {', '.join(missing)}" if missing else "delete the column if it is empty"
+            raise Invalid({str(nameless[0]): f"has no name in the header{others}; {remedy}"})
         if missing or unknown or len(set(cells)) < len(cells):
             words = f" (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'})"
             raise Invalid({_WHOLE_LINE: f"must be the header {','.join(self.columns)}{words}"})
@@ -190,7 +195,7 @@ def _split(raw: bytes, first: bool) -> list[str]:
     try:
         text = raw.decode("utf-8-sig" if first else "utf-8")
     except UnicodeDecodeError:
-        raise Invalid({_WHOLE_LINE: "is not UTF-8: save the file in UTF-8"}) from None
+        raise Invalid({_WHOLE_LINE: _NOT_UTF_8}) from None
     text = text.removesuffix("\n").removesuffix("\r")
     if '"' not in text:
         return text.split(",") if text else []

@@ -11,7 +11,7 @@ from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.model import Nic
 from devicesvc.sample import DEVICES
 from tests.api.checks import ids, problem
-from tests.hard_data import ADD, HARD, content, device
+from tests.hard_data import ADD, HARD, IN_GBK, content, device
 
 ONE, TWO, THREE = sorted(each.id for each in DEVICES)[:3]
 BY_ID = sorted(DEVICES, key=lambda each: each.id)
@@ -192,6 +192,15 @@ class TestImport:
     @pytest.mark.parametrize("data", [b"", b"\xff\n", b"id,name\n", content(DEVICES)[:-1], b"\0\n"])
     def test_what_is_not_such_a_file_is_422(self, client, data):
         assert "line " in problem(self.load(client, data), 422)["detail"]
+
+    def test_a_file_in_gbk_is_refused_and_the_form_of_excel_that_works_is_named(self, client):
+        rule = "is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8, not CSV"
+        assert problem(self.load(client, IN_GBK), 422)["errors"] == {"line 2": rule}
+
+    def test_a_column_without_a_name_is_named_by_its_number(self, client):
+        data = content(DEVICES).replace(b",status", b",", 1)
+        rule = "has no name in the header; missing: status"
+        assert problem(self.load(client, data), 422)["errors"] == {"line 1, column 11": rule}
 
     @pytest.mark.parametrize(
         "content_type",

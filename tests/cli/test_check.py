@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 from devicesvc.cli import main
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
 from devicesvc.sample import DEVICES
-from tests.hard_data import content
+from tests.hard_data import IN_GBK, content
 
 
 @pytest.fixture
@@ -42,6 +42,22 @@ def test_a_file_that_lacks_any_other_column_or_has_an_unknown_one_is_not(check, 
     ended = check()
     assert ended.exit_code == 1
     assert ended.stdout == f"{tmp_path}/group.csv, line 1 must be the header id,name,description {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (IN_GBK, "line 2 is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8, not CSV"),
+        (
+            content(DEVICES).replace(b",status", b",status,", 1),
+            "line 1, column 12: has no name in the header; delete the column if it is empty",
+        ),
+    ],
+)
+def test_what_a_spreadsheet_does_to_a_file_is_named_with_the_remedy(check, tmp_path, data, words):
+    (tmp_path / "device.csv").write_bytes(data)
+    ended = check("device.csv")
+    assert (ended.exit_code, ended.stdout) == (1, f"device.csv, {words}\n")
 
 
 def test_every_fault_is_named_however_many_and_the_file_is_left_alone(check, tmp_path):

@@ -10,10 +10,13 @@ from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.errors import Invalid
 from devicesvc.model import Group
 from devicesvc.sample import DEVICES
-from tests.hard_data import HARD, device
+from tests.hard_data import HARD, IN_GBK, device
 
 HEADER, encode, read = FORMAT.header, FORMAT.encode, FORMAT.read
 GOOD = HEADER + b"".join(map(encode, DEVICES))
+
+
+NOT_UTF_8 = "is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8, not CSV"
 
 
 def by_id(devices):
@@ -121,9 +124,25 @@ def test_a_header_alone_is_a_file_without_devices():
         (HEADER.replace(b",status", b",status,owner"), "line 1", "(missing: none; unknown: owner)"),
         (GOOD.replace(b",status", b",state", 1), "line 1", "must be the header"),
         (GOOD.replace(b",status", b",status,status", 1), "line 1", "must be the header"),
+        (
+            HEADER.replace(b",name,", b",,"),
+            "line 1, column 2",
+            "has no name in the header; missing: name",
+        ),
+        (
+            HEADER.replace(b",status", b",status,"),
+            "line 1, column 12",
+            "has no name in the header; delete the column if it is empty",
+        ),
+        (
+            HEADER.replace(b",status", b",,,"),
+            "line 1, column 11",
+            "has no name in the header (2 more columns have none); missing: status",
+        ),
         (GOOD[:-1], "line 6", "must end with a newline"),
         (file(row(), b"2,n\n"), "line 3", f"must have {len(FORMAT.columns)} cells, as the header has, not 2"),
-        (file(row(name="\xff").replace("\xff".encode(), b"\xff")), "line 2", "is not UTF-8"),
+        (IN_GBK, "line 2", NOT_UTF_8),
+        ("\n".join(["id,名称", ""]).encode("gbk"), "line 1", NOT_UTF_8),
         (file(row(), b'"2\n'), "line 3", "is not CSV: a quote is not closed"),
         (file(row(), b'"2"x,n\n'), "line 3", "is not CSV"),
         (file(row(), row(id="2"), row()), "line 4, column id", "must be unique; '1' is on line 2 too"),

@@ -14,7 +14,7 @@ from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
 from tests.dao.conftest import add
-from tests.hard_data import content, device
+from tests.hard_data import IN_GBK, content, device
 
 FIRST = DEVICES[0]
 HEADER, encode = FORMAT.header, FORMAT.encode
@@ -54,7 +54,8 @@ class TestEdits:
             (lambda data: data.replace(b"online", b"", 1), r"line 2, column status: must be 1 to 32 characters"),
             (lambda _data: b"", "line 1 must be the header .* the file is empty"),
             (lambda data: data[:-4], "must end with a newline"),
-            (lambda _data: b"\xff\n", "is not UTF-8"),
+            (lambda _data: IN_GBK, "line 2 is not UTF-8: .* in Excel, choose the file type CSV UTF-8"),
+            (lambda data: data.replace(b",status", b",", 1), "line 1, column 11: has no name in the header; missing"),
         ],
     )
     def test_a_broken_edit_stops_writes_but_not_reads_and_mending_it_heals(self, store, path, edit, words, caplog):

@@ -29,7 +29,7 @@ from devicesvc.transfer.mover import Result, Watcher, migrate
 from devicesvc.transfer.source import Chunk, Unreadable
 from tests.csv_codec.test_formats import file, row
 from tests.dao.test_postgresql_store import CUT
-from tests.hard_data import HARD, HARD_GROUPS, NIC, content, device
+from tests.hard_data import HARD, HARD_GROUPS, IN_GBK, NIC, content, device
 
 SOME = [
     *DEVICES,
@@ -231,7 +231,7 @@ class TestBadRows:
         ("data", "words"),
         [
             (content(DEVICES)[:-1], "must end with a newline"),
-            (file(row(name="\xff").replace("\xff".encode(), b"\xff")), "is not UTF-8"),
+            (IN_GBK, "line 2 is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8"),
             (file(row(name="a\rb")), "column name"),
             (file(row(nic_type="a;b")), "not 2, 1 and 1"),
         ],
@@ -248,6 +248,7 @@ class TestBadRows:
         [
             (b"", "the file is empty"),
             (b"id,name\n", "line 1 must be the header"),
+            (b",name\n", "line 1, column 1: has no name in the header"),
             (file(row(), b"x" * 70_000 + b"\n", row(id="2")), "line 3 must be at most 65536 bytes"),
             (file(row(), b"x" * 900_000), "line 3 must be at most 65536 bytes"),
         ],
