@@ -47,10 +47,14 @@ def path_id(of: type[Device | Group], example: str, name: str = "id") -> dict[st
 
 
 class Schema(ma.Schema):
-    """An object that has no other fields than these. The error for an unknown field suggests the known field whose name
-    is close to it."""
+    """An object that has no other fields than these. The error for an unknown field names the known ones, and suggests
+    the one whose name is close to it.
+
+    advice: what to say instead of an unknown field that people expect here, by its name.
+    """
 
     error_messages = {"type": "must be a JSON object", "unknown": "is not a field of this object"}
+    advice: Mapping[str, str] = {}
 
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow's: but fields that are not given, and need not be, cost no time."""
@@ -60,12 +64,18 @@ class Schema(ma.Schema):
         return super().load(data, **options)
 
     def handle_error(self, error: ma.ValidationError, data: Any, **kwargs: Any) -> None:
-        """Add a suggestion to the message of each unknown field. marshmallow calls this before it raises the error."""
-        unknown = [self.error_messages["unknown"]]
+        """Say more of each unknown field. marshmallow calls this before it raises the error. The known fields are named
+        once, with the first of the unknown ones."""
+        unknown = self.error_messages["unknown"]
         messages = error.messages if isinstance(error.messages, dict) else {}
-        for name in [name for name, rules in messages.items() if name not in self.fields and rules == unknown]:
-            if field := self._closest_field(name, data):
-                messages[name] = [f"{unknown[0]}; did you mean `{field}`?"]
+        known = f" (known: {', '.join(self.load_fields)})"
+        for name in [name for name, rules in messages.items() if name not in self.fields and rules == [unknown]]:
+            if name in self.advice:
+                messages[name] = [self.advice[name]]
+                continue
+            field = self._closest_field(name, data)
+            messages[name] = [unknown + known + (f"; did you mean `{field}`?" if field else "")]
+            known = ""
 
     def _closest_field(self, name: str, data: Mapping[str, Any]) -> str | None:
         """The field with the name that is closest to this one, in upper or lower case, and that `data` does not have
@@ -121,6 +131,9 @@ class NewItem(AllRequired):
         """As in AllRequired, but a field with a default is not required."""
         super().on_bind_field(field_name, field)
         field.required = field.required and not getattr(field, "has_default", False)
+
+
+_ID_ADVICE = "is made by the service here; to choose it yourself, call PUT /v1/{0}s/{{id}}"
 
 
 class PathId(Schema):
@@ -210,6 +223,8 @@ class WholeDeviceFields(DeviceFields):
 class NewDeviceSchema(NewItem, WholeDeviceFields):
     """A device without id: the service makes the id."""
 
+    advice = {"id": _ID_ADVICE.format("device")}
+
 
 class DeviceItemSchema(NewDeviceSchema, PathId):
     """A device under the id in the path."""
@@ -235,6 +250,8 @@ class GroupFields(Schema):
 
 class NewGroupSchema(NewItem, GroupFields):
     """A group without id: the service makes the id."""
+
+    advice = {"id": _ID_ADVICE.format("group")}
 
 
 class GroupItemSchema(NewGroupSchema, PathId):
@@ -269,6 +286,12 @@ class GroupChangeSchema(GroupPatchSchema):
 # Queries
 
 
+class QuerySchema(Schema):
+    """The arguments of a call, in the query or in the body."""
+
+    error_messages = {"unknown": "is not an argument of this call"}
+
+
 def _ids(of: str, example: list[str], **metadata: Any) -> fields.List[Any]:
     return list_of(
         text("An id."),
@@ -287,7 +310,7 @@ class DeviceIdsSchema(Schema):
     ids = _ids("devices", examples.IDS)
 
 
-class DeviceIdsQuerySchema(Schema):
+class DeviceIdsQuerySchema(QuerySchema):
     """Devices, by their ids in a query."""
 
     ids = _ids("devices", examples.IDS, minItems=1)  # a query cannot express an empty list
@@ -299,13 +322,13 @@ class GroupIdsSchema(Schema):
     ids = _ids("groups", examples.GROUP_IDS)
 
 
-class GroupIdsQuerySchema(Schema):
+class GroupIdsQuerySchema(QuerySchema):
     """Groups, by their ids in a query."""
 
     ids = _ids("groups", examples.GROUP_IDS, minItems=1)
 
 
-class PageSchema(Schema):
+class PageSchema(QuerySchema):
     """Which page to answer with, after the fields of a filter. filter: the class that the view gets as `where`."""
 
     filter: type[DeviceFilter | GroupFilter]
@@ -342,7 +365,7 @@ def _sort(of: type[DeviceFilter | GroupFilter]) -> fields.String:
     )
 
 
-class DeviceFilterSchema(Schema):
+class DeviceFilterSchema(QuerySchema):
     """Which devices to find."""
 
     q = text(
@@ -418,7 +441,7 @@ class CountsQuerySchema(DeviceFilterSchema):
         return {"by": by, "where": DeviceFilter(**data), "limit": limit}
 
 
-class DryRunSchema(Schema):
+class DryRunSchema(QuerySchema):
     """Whether a change is only tried out."""
 
     dry_run = boolean("Whether to change nothing, and only to say what would be changed.", load_default=False)

@@ -1,12 +1,15 @@
 """One shape for every failure, whatever fails."""
 
+import re
+
 import pytest
 from flask import abort
 
 from devicesvc.api import schemas
-from devicesvc.api.examples import ADD
+from devicesvc.api.examples import ADD, ADD_GROUP
 from devicesvc.errors import StoreUnavailable
 
+KNOWN = "known: id, name, type, hardware, software, nic, status"  # of a change of a device
 MEMBERS = {"status", "title", "detail", "message", "errors"}
 
 
@@ -121,18 +124,42 @@ class TestUnknownFields:
     )
     def test_a_close_field_is_suggested(self, client, method, path, body, place, field):
         answer = client.open(path, method=method, json=body)
-        rule = f"is not a field of this object; did you mean `{field}`?"
+        rule = answer.json["errors"][place]
         assert f"{place} {rule}" in check(answer, 422)
-        assert answer.json["errors"][place] == rule
+        assert re.fullmatch(rf"is not an? (field|argument) of this \w+ \(known: .*\); did you mean `{field}`\?", rule)
+        assert field in re.findall(r"\w+", rule.partition(")")[0])
 
     @pytest.mark.parametrize("name", ["colour", "status" + "s" * 59, "名字"])
     def test_no_field_is_suggested_if_none_is_close_or_the_name_is_long(self, client, name):
         answer = client.patch("/v1/devices/5661391086", json={name: "x"})
-        assert check(answer, 422) == f"{name[:64]}{name[64:] and '...'} is not a field of this object."
+        shown = f"{name[:64]}{name[64:] and '...'}"
+        assert check(answer, 422) == f"{shown} is not a field of this object ({KNOWN})."
 
     def test_a_field_that_is_given_is_not_suggested(self, client):
         answer = client.patch("/v1/devices/5661391086", json={"Type": "x", "type": "x"})
-        assert check(answer, 422) == "Type is not a field of this object."
+        assert check(answer, 422) == f"Type is not a field of this object ({KNOWN})."
+
+    @pytest.mark.parametrize("call", ["GET /v1/devices?statuz=online", 'GET /v1/devices {"statuz": "online"}'])
+    def test_an_unknown_argument_is_answered_with_the_closest_and_all_known_ones(self, client, call):
+        method, path, *body = call.split(" ", 2)
+        known = "id, sn, model, name, type, status, mac, ipv4, group_id, sort, limit, cursor, total, excel"
+        answer = client.open(path, method=method, data="".join(body))
+        rule = f"is not an argument of this call (known: {known}); did you mean `status`?"
+        assert check(answer, 422) == f"statuz {rule}"
+
+    def test_of_several_only_the_first_is_told_with_all_known_ones(self, client):
+        answer = client.patch("/v1/devices/5661391086", json={"x": 1, "statuz": 1, "y": 1})
+        assert check(answer, 422) == (
+            f"x is not a field of this object ({KNOWN}); statuz is not a field of this object; did you mean `status`?;"
+            " y is not a field of this object."
+        )
+
+    @pytest.mark.parametrize(("items", "body"), [("devices", ADD), ("groups", ADD_GROUP)])
+    def test_who_sends_an_id_to_a_call_that_makes_one_is_told_of_the_call_that_takes_it(self, client, items, body):
+        answer = client.post(f"/v1/{items}", json={"id": "greenhouse", **body})
+        rule = f"is made by the service here; to choose it yourself, call PUT /v1/{items}/{{id}}"
+        assert check(answer, 422) == f"id {rule}."
+        assert answer.json["errors"] == {"id": rule}
 
     def test_at_most_a_hundred_of_a_request_are_compared_with_the_known_ones(self, client, monkeypatch):
         compared = []
