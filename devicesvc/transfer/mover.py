@@ -45,7 +45,7 @@ class Result:
     @property
     def rows(self) -> int:
         """The devices, groups and memberships that were written."""
-        return sum(self.written[table] for table in TABLES)
+        return _items(self.written)
 
     @property
     def read(self) -> int:
@@ -55,14 +55,11 @@ class Result:
 class Watcher:
     """Is told how a migration goes on; this one does nothing with it."""
 
-    def begin(self, source: Source) -> None:
-        """The snapshot of the source is taken."""
+    def begin(self, what: str, total: int) -> None:
+        """A part of the migration begins: first the source is read, then the target. total: how much there is to do."""
 
-    def step(self, source: Source, rows: int) -> None:
-        """So many rows were read."""
-
-    def phase(self, what: str) -> None:
-        """Something else begins."""
+    def step(self, done: int, rows: int) -> None:
+        """So much of the total is done, and so many rows were read. It is told once more at the end of a part."""
 
 
 class _Sums:
@@ -81,6 +78,11 @@ class _Sums:
         return isinstance(other, _Sums) and (self.counts, self._sums) == (other.counts, other._sums)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _items(counts: Counter[str]) -> int:
+    """How many of the rows are devices, groups or memberships."""
+    return sum(counts[table] for table in TABLES)
 
 
 def migrate(
@@ -110,7 +112,7 @@ def migrate(
         rejects, sums = Rejects(skip_bad, not dry_run), _Sums()
         source.rejected = rejects.add
         chunks = _good_chunks(source, rejects, sums, watcher)
-        watcher.begin(source)
+        watcher.begin(f"Reading {source.label} as it was at {result.taken}", source.total)
         try:
             if dry_run:
                 deque(chunks, maxlen=0)
@@ -137,15 +139,17 @@ def _good_chunks(source: Source, rejects: Rejects, sums: _Sums, watcher: Watcher
     all are read, so that every fault is named."""
     for chunk in source.read():
         sums.add(chunk)
-        watcher.step(source, sum(sums.counts[table] for table in TABLES) + rejects.count)
+        watcher.step(source.done, _items(sums.counts) + rejects.count)
         yield Chunk(chunk.table, []) if rejects.is_fatal else chunk
+    watcher.step(source.total, _items(sums.counts) + rejects.count)
 
 
 def _verify(target: Target, given: _Sums, watcher: Watcher) -> None:
-    watcher.phase("Reading it back")
+    watcher.begin("Reading it back", given.counts.total())
     found = _Sums()
     for chunk in target.written():
         found.add(chunk)
+        watcher.step(found.counts.total(), _items(found.counts))
     if found != given:
         there, wanted = ({name: each.counts[name] for name in given.counts} for each in (found, given))
         words = f"{there} rows in place of {wanted}" if there != wanted else "rows that differ from those written"

@@ -10,39 +10,36 @@ import click
 
 from devicesvc.transfer.mover import TABLES, Result, Watcher, migrate
 from devicesvc.transfer.rejects import MAX_SHOWN
-from devicesvc.transfer.source import Source
 
 EVERY = 5.0  # seconds from one plain line to the next
 
 
 class Screen(Watcher):
-    """A bar on a terminal; else a line from time to time."""
+    """For each part of a migration a bar on a terminal; else a line from time to time."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._bar: Any = None
         self._begin = self._said = monotonic()
-        self._done = self._rows = 0
+        self._total = self._done = self._rows = 0
 
-    def begin(self, source: Source) -> None:
-        click.echo(f"Reading {source.label} as it was at {source.taken:%Y-%m-%d %H:%M:%S}.", err=True)
+    def begin(self, what: str, total: int) -> None:
+        self.close()
+        click.echo(f"{what}.", err=True)
         self._begin = self._said = monotonic()
+        self._total, self._done, self._rows = total, 0, 0
         if sys.stderr.isatty():
-            bar: Any = click.progressbar(length=source.total, file=sys.stderr, item_show_func=lambda _: self._rate())
+            bar: Any = click.progressbar(length=total, file=sys.stderr, item_show_func=lambda _: self._rate())
             self._bar = self._open.enter_context(bar)
 
-    def step(self, source: Source, rows: int) -> None:
-        step, self._done, self._rows = source.done - self._done, source.done, rows
+    def step(self, done: int, rows: int) -> None:
+        step, self._done, self._rows = done - self._done, done, rows
         if self._bar:
             self._bar.update(step, rows)
         elif monotonic() - self._said > EVERY:
             self._said = monotonic()
-            left = (self._said - self._begin) * (source.total - self._done) / max(self._done, 1)
+            left = (self._said - self._begin) * (self._total - done) / max(done, 1)
             click.echo(f"{self._rate()}, {left:.0f} s left", err=True)
-
-    def phase(self, what: str) -> None:
-        self.close()
-        click.echo(f"{what}.", err=True)
 
     def close(self) -> None:
         """End the line of the bar."""

@@ -1,10 +1,13 @@
 """`devicesvc migrate`, as a person sees it."""
 
+import fcntl
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -87,13 +90,51 @@ def test_the_script_of_the_checkout_says_which_python_to_use(tmp_path):
     assert re.fullmatch(r"This Python does not have \w+: use \.venv/bin/python, [^\n]+\n", ended.stderr)
 
 
-def test_the_script_in_a_checkout(tmp_path, clean_env):
+@pytest.fixture
+def script(tmp_path, clean_env):
+    """Runs the script of the checkout beside a file with the sample devices."""
     (tmp_path / "device.csv").write_bytes(content(DEVICES))
-    command = [sys.executable, str(ROOT / "migrations/csv_to_sqlite.py"), "device.csv", "device.db"]
-    ended = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    command = [sys.executable, str(ROOT / "migrations/csv_to_sqlite.py")]
+    return lambda *arguments: subprocess.run(
+        [*command, *arguments], cwd=tmp_path, env=clean_env, capture_output=True, text=True
+    )
+
+
+def test_the_script_in_a_checkout(script):
+    ended = script("device.csv", "device.db")
     assert (ended.returncode, "Wrote sqlite:///device.db: 5 devices" in ended.stdout) == (0, True)
-    ended = subprocess.run(command[:2], cwd=tmp_path, env=clean_env, capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr[:6]) == (1, "Usage:")
+    ended = script("device.csv")
+    assert (ended.returncode, ended.stderr[:6]) == (2, "Usage:")
+    assert "Missing argument 'TARGET'" in ended.stderr
+
+
+def test_the_script_takes_the_options_of_the_command_and_explains_them(script, tmp_path):
+    ended = script("--dry-run", "device.csv", "device.db")
+    assert ended.returncode == 0
+    assert "This was a dry run: sqlite:///device.db was not written." in ended.stdout
+    assert not (tmp_path / "device.db").exists()
+    ended = script("--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage: csv_to_sqlite.py [OPTIONS] SOURCE TARGET\n")
+    for option in ("--dry-run", "--replace", "--skip-bad REJECTED.CSV"):
+        assert f"\n  {option}  " in ended.stdout
+
+
+def test_on_a_terminal_a_bar_for_each_part_reaches_its_end(tmp_path, clean_env):
+    (tmp_path / "device.csv").write_bytes(content(device(f"d{number}") for number in range(5000)))
+    master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [str(BIN / "devicesvc"), "migrate", "device.csv", "sqlite:///device.db"]
+    try:
+        ended = subprocess.run(command, cwd=tmp_path, env=clean_env, stderr=terminal, stdout=subprocess.PIPE)
+        shown = os.read(master, 100_000).decode()
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert ended.returncode == 0
+    _, reading, reading_back = re.split(r"Reading [^\n]*\.\r\n", shown)
+    for bar in (reading, reading_back):
+        assert re.search(r"\[#{36}\]  100%  5,000 rows, [0-9,]+ rows/s[^\r]*\r?$", bar.rstrip()), bar
 
 
 @pytest.fixture

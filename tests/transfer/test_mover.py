@@ -546,8 +546,9 @@ class Meanwhile(Watcher):
     def __init__(self, do):
         self.do = do
 
-    def begin(self, _source):
-        self.do()
+    def begin(self, what, _total):
+        if what != "Reading it back":
+            self.do()
 
 
 class BeforeTheEnd(Watcher):
@@ -556,8 +557,9 @@ class BeforeTheEnd(Watcher):
     def __init__(self, do):
         self.do = do
 
-    def phase(self, _what):
-        self.do()
+    def begin(self, what, _total):
+        if what == "Reading it back":
+            self.do()
 
 
 class TestMeanwhile:
