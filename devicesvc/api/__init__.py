@@ -41,7 +41,7 @@ def init_app(
     app.url_map.converters["item"] = ItemConverter
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # otherwise // in a path answers with an HTML redirect
-    api = Api(app, version)
+    api = Api(app, version, has_tokens=tokens is not None)
     for resource in RESOURCES:
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)

@@ -10,12 +10,14 @@ from devicesvc.handover import READING
 from devicesvc.logs import NOBODY, request_user
 from devicesvc.tokens import Tokens
 
+SECURED = ("/v1", "/metrics")  # how the paths begin that need a token
+
 
 def check() -> None:
     """Refuse the current request if its token does not allow it, and tell the log whose token it is. Raises 401 if it
     has no valid token, and 403 if it changes something and the token may only read."""
     tokens = cast(Tokens | None, current_app.extensions["devicesvc.tokens"])
-    if tokens is None or not request.path.startswith(("/v1", "/metrics")):
+    if tokens is None or not request.path.startswith(SECURED):
         return
     header, given = request.headers.get("Authorization"), request.authorization
     if header is None:

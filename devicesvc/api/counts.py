@@ -18,7 +18,7 @@ blp = Blueprint("counts", __name__, url_prefix="/v1/counts", description="How ma
 
 @blp.route("")
 class AllCounts(MethodView):
-    @blp.operation("get_counts", 400, 413, 422)
+    @blp.operation("get_counts", 400, 413, 422, sample=examples.COUNT)
     @blp.arguments(schemas.CountsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.CountsAnswerSchema(), description="The counts.", example=examples.COUNTED)
     def get(self, by: Sequence[str], where: DeviceFilter, limit: int) -> Response:

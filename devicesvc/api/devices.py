@@ -18,7 +18,7 @@ devices = Items(Device, attrgetter("devices"))
 
 @blp.route("")
 class Devices(MethodView):
-    @blp.operation("get_devices", 400, 413, 422)
+    @blp.operation("get_devices", 400, 413, 422, sample=examples.FIND)
     @blp.arguments(schemas.DeviceListSchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
@@ -56,7 +56,7 @@ class Devices(MethodView):
         """
         return devices.update(changes.pop("id"), changes)
 
-    @blp.operation("patch_devices", 400, 409, 413, 415, 422)
+    @blp.operation("patch_devices", 400, 409, 413, 415, 422, sample=examples.FIND_ALL)
     @blp.arguments(schemas.DevicesPatchSchema(), example=examples.PATCH_ALL)
     @blp.arguments(schemas.DevicesPatchQuerySchema(), location="querystring", as_kwargs=True)
     @blp.response(200, schemas.FoundIdsAnswerSchema(), description="What was changed.", example=examples.PATCHED_ALL)

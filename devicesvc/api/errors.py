@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
+from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, request
@@ -77,7 +79,7 @@ def init_app(app: Flask) -> None:
 def _registry(error: RegistryError) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status != 503:
-        return _problem(status, str(error), error.errors, {})
+        return _problem(status, "" if isinstance(error, Invalid) else str(error), error.errors, {})
     log.warning("%s", error)
     headers = {"Retry-After": _RETRY_SECONDS}
     if current_app.extensions["devicesvc.tokens"] is not None:  # not everybody may know the server's files
@@ -95,7 +97,7 @@ def _http(error: HTTPException) -> Response:
     located = getattr(error, "data", {}).get("messages", {})  # of webargs, by the location of the arguments
     errors = {place: rule for messages in located.values() for place, rule in flatten(messages)}
     if errors:
-        return _problem(status, _sentence(errors), errors, headers)
+        return _problem(status, "", errors, headers)
     details = {
         404: f"There is nothing at {request.path}; /docs lists what there is.",
         405: f"{request.method} does not work on {request.path}, only {headers.get('Allow')}.",
@@ -110,18 +112,15 @@ def refuse(status: int, detail: str) -> tuple[str, list[tuple[str, str]], list[b
     return response.status, response.headers.to_wsgi_list(), [response.get_data()]
 
 
-def example(status: int) -> dict[str, object]:
-    """The body of a refusal with this status, as an example for the documentation."""
-    errors = {"name": "is required"} if status == 422 else {}
-    return _members(status, _sentence(errors) if errors else REFUSALS[status], errors)
-
-
 def _problem(status: int, detail: str, errors: Mapping[str, str], headers: Mapping[str, str]) -> Response:
-    body = orjson.dumps(_members(status, detail, errors), option=orjson.OPT_APPEND_NEWLINE)
+    body = orjson.dumps(problem_body(status, detail, errors), option=orjson.OPT_APPEND_NEWLINE)
     return Response(body, status, headers, mimetype="application/problem+json")
 
 
-def _members(status: int, detail: str, errors: Mapping[str, str]) -> dict[str, object]:
+def problem_body(status: int, detail: str = "", errors: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """The body of a refusal. detail: its sentence; if it is empty, `errors` make it. errors: rules that are broken, by
+    place; the first MAX_FAULTS are named."""
+    detail = detail or _sentence(errors)
     named = dict(islice(errors.items(), MAX_FAULTS))
     title = HTTP_STATUS_CODES.get(status, "Error")  # not http.HTTPStatus: its names change with the version of Python
     return {"status": status, "title": title, "detail": detail, "message": detail, "errors": named}

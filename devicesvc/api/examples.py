@@ -25,6 +25,7 @@ PATCH = {"name": "new-name", "software": {"version": "0.5"}, "status": "offline"
 PATCHED = {**DEVICE, **PATCH, "software": {**DEVICE["software"], "version": "0.5"}}
 CHANGE = {"id": ID, **PATCH}
 
+FIND = {"sn": DEVICE["hardware"]["sn"], "model": DEVICE["hardware"]["model"]}
 FOUND = {"status": 200, "message": "devices found: 1", "data": [DEVICE], "total": 1, "next": None}
 FOUND_ONE = {"status": 200, "message": "device found", "data": DEVICE}
 ADDED = {"status": 201, "message": "device added", "data": NEW_ID}
@@ -36,12 +37,14 @@ DELETED_ONE = {"status": 200, "message": "device deleted", "ids": [ID]}
 
 # Many devices
 
+FIND_ALL = {"type": "gateway"}
 PATCH_ALL = {"status": "offline"}
 PATCHED_ALL = {
     "status": 200,
-    "message": "devices changed: 3 of 5",
-    "data": {"found": 5, "changed": 3, "ids": sorted(each.id for each in DEVICES if each.status == "online")},
+    "message": "devices changed: 2 of 2",
+    "data": {"found": 2, "changed": 2, "ids": sorted(each.id for each in DEVICES if each.type == "gateway")},
 }
+COUNT = {"by": ["type", "status"]}
 COUNTED = {
     "status": 200,
     "message": "devices counted",
@@ -80,6 +83,7 @@ PUT_GROUP = {"name": GROUP["name"], "description": GROUP["description"]}
 PATCH_GROUP = {"description": "All devices in room 101."}
 CHANGE_GROUP = {"id": GROUP["id"], **PATCH_GROUP}
 
+FIND_GROUPS = {"name": GROUP["name"]}
 FOUND_GROUPS = {"status": 200, "message": "groups found: 1", "data": [GROUP], "total": 1, "next": None}
 FOUND_GROUP = {"status": 200, "message": "group found", "data": GROUP}
 ADDED_GROUP_ID = {"status": 201, "message": "group added", "data": NEW_ID}

@@ -18,7 +18,7 @@ groups = Items(Group, attrgetter("groups"))
 
 @blp.route("")
 class Groups(MethodView):
-    @blp.operation("get_groups", 400, 413, 422)
+    @blp.operation("get_groups", 400, 413, 422, sample=examples.FIND_GROUPS)
     @blp.arguments(schemas.GroupQuerySchema(), location="query", as_kwargs=True)
     @blp.response(200, schemas.GroupsAnswerSchema(), description="The groups that fit.", example=examples.FOUND_GROUPS)
     def get(self, where: GroupFilter, page_request: PageRequest) -> Response:

@@ -49,7 +49,7 @@ class Ready(MethodView):
 
 @blp.route("/metrics")
 class MetricsPage(MethodView):
-    @blp.doc(operationId="get_metrics", security=[{}, {"bearer": []}])
+    @blp.doc(operationId="get_metrics")
     @blp.response(200, {"type": "string"}, content_type=CONTENT_TYPE, description="The metrics.", example=EXAMPLE)
     @blp.alt_response(401, HTTPStatus(401).name)
     def get(self) -> Response:

@@ -29,12 +29,17 @@ PATH_IDS = {
 
 
 def add_views(
-    members: Members, found: dict[str, Any], found_one: dict[str, Any], ids: list[str], into: str = "into"
+    members: Members,
+    find: dict[str, str],
+    found: dict[str, Any],
+    found_one: dict[str, Any],
+    ids: list[str],
+    into: str = "into",
 ) -> None:
     """Add the calls on the members of an owner to the blueprint.
 
-    found, found_one: examples of the answers with a list and with one member. ids: examples of member ids. into: the
-    word in the operationId of the call that adds one member.
+    find: an example of filters. found, found_one: examples of the answers with a list and with one member. ids:
+    examples of member ids. into: the word in the operationId of the call that adds one member.
     """
     owner, member, schema = members.owner, members.member, schemas.OF[members.member]
 
@@ -45,7 +50,7 @@ def add_views(
 
     @blp.route(f"/{owner}s/<id>/{member}s", endpoint=f"{member}s_of_{owner}", parameters=[PATH_IDS[owner]("id")])
     class AllMembers(MethodView):
-        @blp.operation(f"get_{member}s_of_{owner}", 400, 404, 413, 422)
+        @blp.operation(f"get_{member}s_of_{owner}", 400, 404, 413, 422, sample=find)
         @blp.arguments(schema.query, location="query", as_kwargs=True)
         @blp.response(200, schema.page, description=f"The {member}s that fit.", example=found)
         @named
@@ -146,5 +151,12 @@ def add_views(
             return members.remove_one(*ids.values())
 
 
-add_views(Members(groups, devices), examples.FOUND, examples.FOUND_MEMBER, [examples.ID, *examples.IDS])
-add_views(Members(devices, groups), examples.FOUND_GROUPS, examples.FOUND_OWNER, examples.GROUP_IDS, into="onto")
+add_views(Members(groups, devices), examples.FIND, examples.FOUND, examples.FOUND_MEMBER, [examples.ID, *examples.IDS])
+add_views(
+    Members(devices, groups),
+    examples.FIND_GROUPS,
+    examples.FOUND_GROUPS,
+    examples.FOUND_OWNER,
+    examples.GROUP_IDS,
+    into="onto",
+)

@@ -64,12 +64,15 @@ class Schema(ma.Schema):
         return super().load(data, **options)
 
     def handle_error(self, error: ma.ValidationError, data: Any, **kwargs: Any) -> None:
-        """Say more of each unknown field. marshmallow calls this before it raises the error. The known fields are named
-        once, with the first of the unknown ones."""
+        """Say more of each unknown field, in the order in which they came. marshmallow calls this before it raises the
+        error. The known fields are named once, with the first of the unknown ones."""
         unknown = self.error_messages["unknown"]
-        messages = error.messages if isinstance(error.messages, dict) else {}
+        if not (isinstance(error.messages, dict) and isinstance(data, Mapping)):
+            return
+        messages = error.messages
         known = f" (known: {', '.join(self.load_fields)})"
-        for name in [name for name, rules in messages.items() if name not in self.fields and rules == [unknown]]:
+        for name in [name for name in data if messages.get(name) == [unknown] and name not in self.fields]:
+            del messages[name]  # it is added again, after those before it in the data
             if name in self.advice:
                 messages[name] = [self.advice[name]]
                 continue
@@ -372,7 +375,7 @@ class DeviceFilterSchema(QuerySchema):
         "Only devices that have this text, in upper or lower case, in their id, name, type, status, model, serial"
         " number, or in a MAC or IPv4 address."
     )
-    id = text("Only the device with this id.", example=examples.ID)
+    id = text("Only the device with this id.")
     sn = text("Only devices with this serial number.")
     model = text("Only devices whose hardware model contains this text, in upper or lower case.")
     name = text("Only devices with this name.")

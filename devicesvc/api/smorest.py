@@ -1,6 +1,6 @@
 """Every customisation of flask-smorest. Resources use the Blueprint of this module, and stay declarative."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +11,8 @@ from apispec import BasePlugin
 from flask import Flask, Response
 from flask_smorest.utils import prepare_response
 
-from devicesvc.api.errors import REFUSALS, ProblemSchema, example
+from devicesvc.api.document import complete
+from devicesvc.api.errors import REFUSALS, ProblemSchema, problem_body
 from devicesvc.api.request_body import Parser
 
 INTRO = """\
@@ -63,13 +64,14 @@ class _PathParameters(BasePlugin):
 class Api(flask_smorest.Api):
     """Makes the OpenAPI document at /openapi.json. ProblemSchema of errors.py is the body of every refusal.
 
-    version: the version of the API that the document shows.
+    version: the version of the API that the document shows. has_tokens: whether tokens are configured.
     """
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its refusals
 
-    def __init__(self, app: Flask, version: str) -> None:
+    def __init__(self, app: Flask, version: str, *, has_tokens: bool) -> None:
+        self._has_tokens = has_tokens
         app.config.from_mapping(
             API_TITLE="devicesvc",
             API_VERSION=version,
@@ -78,10 +80,6 @@ class Api(flask_smorest.Api):
             API_SPEC_OPTIONS={"info": {"description": INTRO}},
         )
         super().__init__(app, spec_kwargs={"extra_plugins": [_PathParameters()]})
-        self.spec.components.security_scheme(
-            "bearer",
-            {"type": "http", "scheme": "bearer", "description": "Needed only if the service has tokens configured."},
-        )
 
     def _openapi_json(self) -> Response:
         """Answer with the document, which is made once."""
@@ -89,7 +87,8 @@ class Api(flask_smorest.Api):
 
     @cached_property
     def _document(self) -> bytes:
-        return orjson.dumps(self.spec.to_dict(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
+        document = complete(self.spec.to_dict(), has_tokens=self._has_tokens)
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
 
     def _register_error_handlers(self) -> None:
         """Do nothing: errors.py handles errors."""
@@ -102,7 +101,8 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         for status, description in REFUSALS.items():
-            response = {"description": description, "schema": ProblemSchema, "example": example(status)}
+            example = problem_body(status, description)
+            response = {"description": description, "schema": ProblemSchema, "example": example}
             prepare_response(response, self.spec, "application/problem+json")
             self.spec.components.response(HTTPStatus(status).name, response, lazy=True)
 
@@ -118,16 +118,19 @@ class Blueprint(flask_smorest.Blueprint):
         return flask_smorest.Blueprint.doc(requestBody={"required": True, "content": {content_type: body}})
 
     @staticmethod
-    def operation(id: str, *refusals: int, conditional: bool = False) -> Any:
+    def operation(
+        id: str, *refusals: int, conditional: bool = False, sample: Mapping[str, str | list[str]] | None = None
+    ) -> Any:
         """Document an operation of /v1.
 
         id: the operationId. refusals: the status codes of its refusals; those of every operation are added.
-        conditional: whether it takes If-Match and If-None-Match.
+        conditional: whether it takes If-Match and If-None-Match. sample: arguments of the query that the code samples
+        give, by name; a list gives the name once for each value.
         """
         if conditional:
             refusals = (*refusals, 412)
         responses = {status: HTTPStatus(status).name for status in (*refusals, 401, 403, 500, 503)}
-        documentation = {"operationId": id, "responses": responses, "security": [{}, {"bearer": []}]}
+        documentation = {"operationId": id, "responses": responses, **({"x-sample": sample} if sample else {})}
         return _only_documents(
             flask_smorest.Blueprint.doc(**documentation, **({"parameters": _CONDITIONS} if conditional else {}))
         )

@@ -6,12 +6,15 @@ import re
 import jsonschema
 import pytest
 
+from devicesvc import tokens
 from devicesvc.api import examples, schemas
+from devicesvc.app import create_app
+from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, Group, Hardware, Membership, Nic, Software
 from devicesvc.sample import DEVICES
 from tests.hard_data import HARD
 
-COMMON = {"401", "403", "500", "503"}
+COMMON = {"403", "500", "503"}
 
 
 @pytest.fixture
@@ -157,7 +160,7 @@ def test_the_parameters_of_a_path_are_said_in_each_operation_so_that_swagger_sho
 def filled_in(document, path, method):
     """The path and the arguments of the test client that are what Swagger UI fills in."""
     operation = document["paths"][path][method]
-    query = {}
+    query = dict(operation["x-sample"]) if path == "/v1/devices" and method == "patch" else {}  # it needs a filter
     for parameter in operation.get("parameters", []) + document["paths"][path].get("parameters", []):
         example = parameter.get("example", parameter["schema"].get("example"))
         if parameter["in"] == "path":
@@ -232,12 +235,40 @@ def test_refusals_are_as_documented(client, document, method, path, request_, st
     check(document, path, method, answer)
 
 
-def test_a_token_can_be_given_in_swagger(document):
+def test_without_tokens_no_call_is_shown_as_one_that_needs_a_token(document):
+    assert "securitySchemes" not in document["components"]
+    assert all("security" not in operation for _path, _method, operation in operations(document))
+
+
+def test_a_token_can_be_given_in_swagger(tmp_path):
+    tokens.create(tmp_path / "tokens.txt", "writer", "write")
+    with open_store(str(tmp_path / "device.csv")) as store:
+        app = create_app({"TOKENS_FILE": str(tmp_path / "tokens.txt")}, store=store)
+        document = json.loads(app.test_client().get("/openapi.json").text)
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    assert all(
-        operation.get("security") == ([{}, {"bearer": []}] if path.startswith(("/v1", "/metrics")) else None)
-        for path, _method, operation in operations(document)
-    )
+    for path, method, operation in operations(document):
+        needs_token = path.startswith(("/v1", "/metrics"))
+        assert operation.get("security") == ([{"bearer": []}] if needs_token else None), (method, path)
+
+
+def test_no_filter_is_filled_in_by_swagger_because_it_would_narrow_what_others_find(document):
+    """Swagger UI fills in each example of a parameter."""
+    for path, method, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "query" and not parameter["required"]:
+                assert not {"example", "examples"} & (parameter.keys() | parameter["schema"].keys()), (method, path)
+
+
+def test_each_refusal_in_the_document_is_such_a_refusal(document):
+    count = 0
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status.startswith(("4", "5")):
+                media = resolved(document, response)["content"]["application/problem+json"]
+                jsonschema.Draft4Validator(media["schema"]).validate(media["example"])
+                assert media["example"]["status"] == int(status), (method, path)
+                count += 1
+    assert count > 180
 
 
 def test_the_answers_that_it_shows_are_such_answers(document):
