@@ -118,9 +118,10 @@ def test_a_store_that_is_not_there_leaves_nothing(store, folder, tmp_path, monke
 
 def test_what_goes_wrong_in_the_middle_leaves_nothing(registry, folder):
     class Failing(Watcher):
-        def phase(self, _what):
-            assert len(names(folder)) == 1  # the temporary one
-            raise KeyboardInterrupt
+        def begin(self, what, _total):
+            if what == "Reading it back":
+                assert len(names(folder)) == 1  # the temporary one
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         back_up(registry, folder, watcher=Failing())

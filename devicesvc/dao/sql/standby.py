@@ -10,7 +10,7 @@ https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATIO
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import closing, contextmanager, suppress
 from time import monotonic, time
 from typing import Any
@@ -24,6 +24,7 @@ from devicesvc.dao.sql.statements import Values
 from devicesvc.errors import StoreUnavailable
 
 ASK_SECONDS = 2.5  # for all servers together to say what they are
+LAST_SECONDS = 0.25  # for the last of them, after all others: a primary that has much to do answers late
 LOOK_EVERY = 0.5  # seconds between two looks for a primary, and for a standby if there was none
 
 _STATE = """
@@ -112,7 +113,7 @@ class ClusterReads(Reads):
                 if not is_standby or not is_synchronous:
                     return None
                 applied[asked[answer]] = lsn
-                if len(applied) == len(self._hosts) - 1:
+                if len(applied) == len(self._hosts) - 1 and wait(asked, LAST_SECONDS).not_done:
                     break
         except TimeoutError:
             pass
