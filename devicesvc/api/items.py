@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter
 from devicesvc.api.paging import MAX_LIMIT, encode_cursor
 from devicesvc.api.preconditions import Preconditions, etag
 from devicesvc.api.remembered import remember
-from devicesvc.api.responses import ok, store
+from devicesvc.api.responses import ok, ok_unless_known, store
 from devicesvc.dao.base import PageRequest, Writer, noun
 from devicesvc.errors import Conflict, Invalid
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter
@@ -39,13 +39,13 @@ class Items:
         self.noun = noun(item)
 
     def find(self, where: DeviceFilter | GroupFilter, page_request: PageRequest) -> Response:
-        """Answer with a page of the items that fit, at most MAX_LIMIT."""
+        """Answer with a page of the items that fit, at most MAX_LIMIT; with 304 if If-None-Match names its version."""
         remember()
         page = self.table(store()).page(where, replace(page_request, limit=page_request.limit or MAX_LIMIT))
         members: dict[str, Any] = {"data": page.items, "next": encode_cursor(page.next, page_request)}
         if page_request.count:
             members["total"] = page.total
-        return ok(f"{self.noun}s found: {len(page.items)}", **members)
+        return ok_unless_known(f"{self.noun}s found: {len(page.items)}", **members)
 
     def create(self, data: Mapping[str, Any]) -> Response:
         """Add an item under a new id, and answer with the id. Raises Invalid, Conflict."""

@@ -13,8 +13,15 @@ _LENGTH = 32  # hex digits: with 128 bits, two versions do not get the same ETag
 
 
 def etag(json: bytes) -> str:
-    """The ETag, without quotes, of an item as the JSON of an answer: 32 hex digits of the SHA-256."""
+    """The ETag, without quotes, of an item as the JSON of an answer, or of a whole answer with a list: 32 hex digits of
+    the SHA-256."""
     return hashlib.sha256(json).hexdigest()[:_LENGTH]
+
+
+def is_known(version: str) -> bool:
+    """Whether the client of the current request has this version of a list: If-None-Match names it."""
+    environ = request.environ
+    return "HTTP_IF_NONE_MATCH" in environ and parse_etags(environ["HTTP_IF_NONE_MATCH"]).contains_weak(version)
 
 
 class Preconditions:

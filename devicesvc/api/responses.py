@@ -6,6 +6,7 @@ from typing import cast
 import orjson
 from flask import Response, current_app
 
+from devicesvc.api.preconditions import etag, is_known
 from devicesvc.dao.base import Store
 from devicesvc.metrics import Metrics
 
@@ -22,5 +23,21 @@ def metrics() -> Metrics:
 
 def ok(message: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **members: object) -> Response:
     """Answer with the JSON object {status, message, ...members}. A member may contain items of model.py."""
-    body = orjson.dumps({"status": status, "message": message, **members}, option=orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status, {"Content-Type": "application/json", **(headers or {})})
+    return _answer(_json(status, message, members), status, headers or {})
+
+
+def ok_unless_known(message: str, **members: object) -> Response:
+    """Answer with the same object and its ETag, or with 304 if the client of the current request has this version."""
+    body = _json(200, message, members)
+    version = etag(body)
+    if is_known(version):
+        return Response(status=304, headers={"ETag": f'"{version}"'})
+    return _answer(body, 200, {"ETag": f'"{version}"'})
+
+
+def _json(status: int, message: str, members: Mapping[str, object]) -> bytes:
+    return orjson.dumps({"status": status, "message": message, **members}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _answer(body: bytes, status: int, headers: Mapping[str, str]) -> Response:
+    return Response(body, status, {"Content-Type": "application/json", **headers})

@@ -29,7 +29,7 @@ If the store cannot be read as it is now, because an edit has broken a file or a
 answered from an older state. These answers have the header `Devicesvc-Stale-Since`: the time since when that is so.
 
 Lists have pages. `total` is the number of all items that fit. If `next` is not null, send it as `cursor` to get the
-next page.
+next page. If you send the ETag of a page in `If-None-Match`, and the page is still the same, the answer is 304.
 
 The examples use the sample devices and a group `classroom`. Add this group first: `PUT /v1/groups/classroom`.
 """

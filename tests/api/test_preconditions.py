@@ -107,3 +107,24 @@ class TestIfMatch:
 
     def test_what_is_invalid_is_422_whatever_the_condition(self, client, path):
         problem(client.patch(path, json={"name": ""}, headers={"If-Match": '"x"'}), 422)
+
+
+class TestLists:
+    PATHS = ("/v1/devices?status=online&limit=2", "/v1/groups", f"{CLASSROOM}/devices", f"{DEVICE}/groups?sort=name")
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_a_list_that_the_client_has_is_not_sent_again(self, client, path):
+        first = client.get(path)
+        again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+        assert again.headers["ETag"] == first.headers["ETag"]
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_a_list_that_has_changed_is_sent(self, client, path):
+        old = client.get(path).headers["ETag"]
+        client.put(f"{CLASSROOM}/devices/4322159209")
+        client.patch(DEVICE, json={"name": "another"})
+        client.patch(CLASSROOM, json={"name": "another"})
+        answer = client.get(path, headers={"If-None-Match": old})
+        assert answer.status_code == 200
+        assert answer.headers["ETag"] != old
