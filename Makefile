@@ -16,7 +16,8 @@
 # make calls LOCKED=1 PYTHON=python3.13 counts the calls of functions that a request makes; it fails if they changed
 # make check runs the linters, the type checker and the spelling check
 # make hooks makes git run these checks before each commit
-# make picture and make api-table renew the picture and the table of calls in the READMEs
+# make picture and make api-table renew the pictures and the table of calls in the READMEs
+# make vendor makes the files of others that the console uses anew; it needs npm
 # make clean removes the virtual environments and what was built; make help shows these lines
 # Most of these first make the virtual environment .venv, if it does not exist, with PYTHON (3.11 or newer).
 
@@ -34,7 +35,7 @@ needs = $(if $(findstring --page,$(ARGS)),,$(1:%=needs-%))
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test coverage test-long test-fuzz test-cluster test-container mutants check hooks wheel lock image push audit bench \
-  bench-migrate bench-scale calls picture api-table clean help needs-wrk needs-nginx
+  bench-migrate bench-scale calls picture api-table vendor clean help needs-wrk needs-nginx
 
 run: $(VENV)/installed
 	@$(BIN)/devicesvc serve $(if $(STORE),'$(STORE)') --port $(PORT)
@@ -50,7 +51,7 @@ coverage: $(VENV)/installed-dev
 
 test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
-	  tests/browser/test_pages.py $(ARGS)
+	  tests/browser $(ARGS)
 
 test-fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
@@ -120,6 +121,9 @@ picture: $(VENV)/installed-test
 
 api-table: $(VENV)/installed
 	$(BIN)/python docs/api_table.py
+
+vendor:
+	docs/vendor.sh
 
 clean:
 	rm -rf .venv .venv-locked build dist *.egg-info

@@ -1,4 +1,4 @@
-"""Takes the picture of the documentation page that the READMEs show: make picture"""
+"""Takes the pictures of the console and of the documentation that the READMEs show: make picture"""
 
 import re
 import subprocess
@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import requests
+from playwright.sync_api import Page, sync_playwright
 
 PORT = 18_231
 HERE = Path(__file__).parent
@@ -19,7 +20,8 @@ def main() -> None:
         try:
             next(line for line in service.stdout if "can be tried at" in line)
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1280, "height": 720})
+            page = browser.new_page(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
+            take_console(page, f"http://127.0.0.1:{PORT}")
             page.goto(f"http://127.0.0.1:{PORT}/docs")
             page.locator("h2", has_text=re.compile(r"^Add a device\s*$")).scroll_into_view_if_needed()
             page.get_by_text("Add a device", exact=True).first.click()
@@ -29,6 +31,16 @@ def main() -> None:
         finally:
             service.terminate()
             service.communicate()
+
+
+def take_console(page: Page, url: str) -> None:
+    group = f"{url}/v1/groups/classroom"
+    requests.put(group, json={"name": "Classroom 101"}).raise_for_status()
+    requests.put(f"{group}/devices", json={"ids": ["4322159209", "8170245536"]}).raise_for_status()
+    page.goto(f"{url}/console")
+    page.get_by_text("Classroom 101").wait_for()
+    page.get_by_role("checkbox", name="Select rooftop-gateway").check()
+    page.screenshot(path=HERE / "console.png")
 
 
 if __name__ == "__main__":

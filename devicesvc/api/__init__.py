@@ -5,7 +5,7 @@ It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens
 
 from flask import Flask, request
 
-from devicesvc.api import auth, bulk, counts, devices, docs, errors, groups, health, memberships
+from devicesvc.api import auth, bulk, console, counts, devices, docs, errors, groups, health, memberships
 from devicesvc.api.edge import ROUTE, Edge
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
@@ -45,6 +45,7 @@ def init_app(
     for resource in RESOURCES:
         api.register_blueprint(resource.blp)
     app.register_blueprint(docs.blp)
+    app.register_blueprint(console.blp)
     app.before_request(_begin)
     errors.init_app(app)
     app.wsgi_app = Edge(app, app.wsgi_app, hosts, proxies)  # type: ignore[method-assign]

@@ -6,8 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, redirect, request, send_file, url_for
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Blueprint, Response, abort, request, send_file
 
 blp = Blueprint("docs", __name__, static_folder="static", static_url_path="/docs/static")
 
@@ -28,12 +27,6 @@ _DAY = 86_400  # seconds
 def ignore_if_match() -> None:
     """Leave out the precondition of a change: nothing here can be changed, and werkzeug answers If-Match with 412."""
     request.environ.pop("HTTP_IF_MATCH", None)
-
-
-@blp.get("/")
-def start() -> BaseResponse:
-    """Redirect from / to /docs."""
-    return redirect(url_for("docs.redoc"))
 
 
 @blp.get("/docs")
