@@ -251,12 +251,12 @@ def shared_service(clean_env: dict[str, str], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def start(free_port: int, clean_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start `devicesvc serve` with arguments, in tmp_path, on free_port, and others on other ports; all are stopped at
-    the end of the test."""
+    """Start `devicesvc serve` with arguments, in tmp_path, on free_port, and others on other ports, if `port` does not
+    say which; all are stopped at the end of the test."""
     services: list[Service] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None, **popen: Any) -> Service:
-        port = find_free_port() if services else free_port
+    def start(*arguments: str, env: dict[str, str] | None = None, port: int | None = None, **popen: Any) -> Service:
+        port = port or (find_free_port() if services else free_port)
         services.append(serve(*arguments, port=port, cwd=tmp_path, env=clean_env | (env or {}), **popen))
         return services[-1]
 

@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+# Chromium gives up what it loads if the networks of its machine change: the console asks again.
+NETWORK_CHANGED = "Failed to load resource: net::ERR_NETWORK_CHANGED"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -41,7 +44,9 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, strangers: list[str], complaints: list[str]) -> Iterator[Page]:
+def open_page(browser: Browser, strangers: list[str], complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """Opens an empty page in a context of its own, with options of playwright's new_context; all end with the test."""
+
     def only_here(route: Route) -> None:
         if urlsplit(route.request.url).hostname in ("127.0.0.1", None):
             route.continue_()
@@ -49,9 +54,22 @@ def page(browser: Browser, strangers: list[str], complaints: list[str]) -> Itera
             strangers.append(route.request.url)
             route.abort()
 
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.route("**/*", only_here)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    page.close()
+    def open_page(**options: Any) -> Page:
+        page = browser.new_page(
+            **{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", "reduced_motion": "reduce", **options}
+        )
+        page.route("**/*", only_here)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        pages.append(page)
+        return page
+
+    pages: list[Page] = []
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
