@@ -82,8 +82,8 @@ def when_ready(_server: Arbiter) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Say where the service is and where its documentation is, when the first worker has opened the store: to a person
-    in lines of their own, otherwise in the log."""
+    """Say where the service, its console and its documentation are, when the first worker has opened the store: to a
+    person in lines of their own, otherwise in the log."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all its processes; gunicorn's parent decides
     addresses = [_url(*each[:2]) for each in worker.cfg.address if isinstance(each, tuple)]
     if worker.age > 1 or not addresses:
@@ -92,7 +92,8 @@ def post_worker_init(worker: Worker) -> None:
         url = parse(worker.wsgi.config["STORE"])
         data = str(url.path.absolute()) if url.kind.name == "csv" else url.redacted
         docs = f"{addresses[0]}/docs and, to try the calls, /docs/swagger"
-        foreground.show({"Address": ", ".join(addresses), "Documentation": docs, "Data": data})
+        console = f"{addresses[0]}/console"
+        foreground.show({"Address": ", ".join(addresses), "Console": console, "Documentation": docs, "Data": data})
     else:
         for address in addresses:
             log.info("The API is described at %s/docs and can be tried at %s/docs/swagger", address, address)

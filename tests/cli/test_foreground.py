@@ -79,7 +79,7 @@ def terminal(tmp_path, clean_env, free_port):
 
 
 class TestItShows:
-    def test_three_lines_for_a_person_after_the_log_in_colour(self, terminal, url, tmp_path):
+    def test_four_lines_for_a_person_after_the_log_in_colour(self, terminal, url, tmp_path):
         shown = terminal()
         shown.wait_for("device.csv\r\n\r\n")
         assert ESCAPE in shown.text
@@ -87,6 +87,7 @@ class TestItShows:
         assert "can be tried at" not in log
         assert [re.split("  +", line.strip()) for line in lines.splitlines() if line] == [
             ["Address", url],
+            ["Console", f"{url}/console"],
             ["Documentation", f"{url}/docs and, to try the calls, /docs/swagger"],
             ["Data", str(tmp_path / "device.csv")],
         ]
