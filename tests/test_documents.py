@@ -122,14 +122,65 @@ def test_a_document_says_how_the_shell_finds_devicesvc_before_it_shows_a_command
     assert not shown or "`source .venv/bin/activate`" in text[: shown.start()]
 
 
-@pytest.mark.parametrize("document", ["README", "docs/deploy-aliyun"])
-def test_both_languages_show_the_same_commands(document):
-    def code(document):
-        return [re.sub(r"#.*|<.*?>", "", block) for block in blocks(document, r"\w+")]
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+TRANSLATED = [document for document in DOCUMENTS if document.endswith(".zh-CN.md")]
+# Fenced, or indented by four spaces after an empty line
+CODE = re.compile(r"^```(\w+)\n(.*?)^```$|(?<=\n\n)((?: {4}[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 
-    english, chinese = code(f"{document}.md"), code(f"{document}.zh-CN.md")
+
+def in_english(target):
+    return target.replace(".zh-CN.md", ".md")
+
+
+@pytest.fixture(params=TRANSLATED)
+def languages(request):
+    """The text of a document in English, and in Chinese."""
+    return [(ROOT / document).read_text("utf-8") for document in (in_english(request.param), request.param)]
+
+
+def test_both_languages_show_the_same_code(languages):
+    """Comments and <placeholders> of commands are translated. Python and all other code is the same."""
+
+    def code(text):
+        return [
+            (language, re.sub(r"#.*|<.*?>", "", fenced + indented) if language in ("", "sh") else fenced)
+            for language, fenced, indented in CODE.findall(text)
+        ]
+
+    english, chinese = map(code, languages)
     assert len(english) > 5
     assert english == chinese
+
+
+def sections(text):
+    """What each section of a document is made of, apart from its words: the heading, the kind, and what there is."""
+    heading = re.compile(r"^(#+ .*)\n((?:(?!#).*\n)*)", re.MULTILINE)
+    for title, words in heading.findall(CODE.sub("", text)):
+        yield title, "level", title.split()[0]
+        yield title, "items and rows", re.findall(r"^([-|]|\d+\.) ", words, re.MULTILINE)
+        yield title, "figures of tables", re.findall(r"(?<=\| )[\d.,]+(?: MB)?(?= \|)", words)
+        yield title, "names", {" ".join(name.split()) for name in re.findall("`([^`]+)`", words)}
+        targets = re.findall(r"\]\(([^)]+)\)", words)
+        yield title, "links", {in_english(target).partition("#")[0] for target in targets}
+
+
+def test_both_languages_name_the_same_things_in_each_section(languages):
+    english, chinese = (list(sections(text)) for text in languages)
+    assert len(english) == len(chinese) > 5
+    for (title, what, ours), (_, _, theirs) in zip(english, chinese, strict=True):
+        assert ours == theirs, f"the {what} of {title}"
+
+
+@pytest.mark.parametrize("document", TRANSLATED)
+def test_each_language_leads_to_the_other_at_the_top_and_then_stays(document):
+    english, chinese = ((ROOT / path).read_text("utf-8") for path in (in_english(document), document))
+    name = Path(document).name
+    assert f"[中文]({name})" in english.split("\n\n")[1]
+    assert f"[English]({in_english(name)})" in chinese.split("\n\n")[1]
+    for label, path, rest in re.findall(r"\[([^]]+)\]\(([^)#]+)\.md([^\n[]*)", chinese):
+        if label != "English" and not path.endswith(".zh-CN"):
+            assert not (ROOT / document).parent.joinpath(f"{path}.zh-CN.md").exists(), f"{path}.md is there in Chinese"
+            assert "（英文）" in rest, f"{path}.md is in English: say so"
 
 
 @pytest.fixture(scope="module")
@@ -164,16 +215,19 @@ def test_a_readme_without_a_place_for_the_table_is_refused(table, known):
         table["renewed"]("", known, READMES[0])
 
 
-@pytest.mark.parametrize(
-    "document", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
-)
+def anchors(text):
+    """The parts of a document that a link can name, as GitHub makes them of its headings."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_each_link_leads_somewhere(document):
-    text = (ROOT / document).read_text("utf-8")
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / document).read_text("utf-8")):
         path, _, heading = target.partition("#")
-        assert target.startswith("https://") or (ROOT / document).parent.joinpath(path).exists(), target
-        words = heading.replace("-", " ")
-        assert not heading or path or re.search(rf"^#+ {words}$", text, re.MULTILINE | re.IGNORECASE), target
+        file = (ROOT / document).parent / path if path else ROOT / document
+        assert target.startswith("https://") or file.exists(), target
+        assert not heading or heading in anchors(file.read_text("utf-8")), target
 
 
 def test_the_tree_in_the_architecture_names_every_module():
