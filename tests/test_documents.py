@@ -143,7 +143,7 @@ def test_both_languages_show_the_same_code(languages):
 
     def code(text):
         return [
-            (language, re.sub(r"#.*|<.*?>", "", fenced + indented) if language in ("", "sh") else fenced)
+            (language, re.sub(r"#.*|<.*?>", "", fenced + indented) if language in ("", "sh", "yaml") else fenced)
             for language, fenced, indented in CODE.findall(text)
         ]
 
