@@ -20,6 +20,7 @@ def test_a_page_runs_no_inline_script_and_loads_only_from_this_host(client, path
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'; script-src 'self';" in policy
     assert "http" not in policy
+    assert "unsafe" not in policy
     assert not re.search(r"<script(?! src=)|\bon\w+=|https?:|<style", answer.text)
 
 
