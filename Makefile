@@ -51,7 +51,7 @@ coverage: $(VENV)/installed-dev
 
 test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
-	  tests/browser $(ARGS)
+	  tests/browser tests/test_documents.py $(ARGS)
 
 test-fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
