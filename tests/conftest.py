@@ -28,8 +28,10 @@ from devicesvc.tokens import Tokens
 from tests import mariadb
 from tests.postgres import Registry, Server, running_server
 
-# A shell has the jobs in its background ignore Ctrl-C, and so would all that they start: here tests send it.
+# A shell has the jobs in its background ignore Ctrl-C, and nohup has them ignore the end of the terminal. So would all
+# that they start: here tests send both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent

@@ -202,6 +202,7 @@ def test_a_device_is_deleted_after_a_question(page, url):
     assert requests.get(f"{url}/v1/devices/5661391086").status_code == 404
 
 
+@wide
 def test_selected_devices_get_a_status_go_into_a_group_and_are_deleted(console, url):
     requests.put(f"{url}/v1/groups/lab", json={"name": "Lab"}).raise_for_status()
     for action, fill in (("Set status …", "spare"), ("Put into a group …", None), ("Delete …", None)):
@@ -288,6 +289,7 @@ def test_a_group_is_made_filled_by_a_search_and_by_dragging_renamed_and_deleted(
     assert requests.get(f"{url}/v1/devices").json()["total"] == 5
 
 
+@wide
 def test_what_is_filtered_is_exported_and_imported_after_a_look(console, url, tmp_path):
     console.goto(f"{url}/console?type=gateway")
     with console.expect_download() as download:
@@ -428,6 +430,7 @@ def login(page: Page, secret: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+@wide
 def test_a_token_is_asked_for_once_and_one_that_only_reads_hides_what_writes(page, guarded, refused):
     refused |= {401, 403}
     url, secrets, _ = guarded
@@ -504,7 +507,7 @@ def reach(page: Page, name: str, shift: bool = False) -> None:
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"] if LONG else ["dark"])
 def test_axe_finds_nothing_in_the_list(open_page, url, language, scheme):
     page = open_page(locale=language, color_scheme=scheme)
     page.goto(f"{url}/console?status=online")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,7 +75,8 @@ class Server:
         if number == signal.SIGSTOP:
             until(lambda: stands_still(self.process.pid), "it makes no more processes")
         for process in children(self.process.pid):
-            os.kill(process, number)
+            with suppress(ProcessLookupError):  # it has ended in the meantime
+                os.kill(process, number)
         if number == signal.SIGSTOP:
             until(lambda: all(map(stands_still, children(self.process.pid))), "its processes stand still")
 
@@ -85,7 +87,10 @@ class Server:
 
 
 def stands_still(process: int) -> bool:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    """Whether a process is stopped, or has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return True
 
 
 def _as_user() -> dict:
