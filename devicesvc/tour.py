@@ -1,4 +1,4 @@
-"""The calls of the lab, in order, and then some calls on groups: devicesvc tour http://localhost:8000
+"""The calls of the lab, in order, and then some on filters and groups: devicesvc tour http://localhost:8000
 
 The tour shows each call to a running service and its answer, and names each difference between the answer and the one
 that the API promises. It changes and deletes only what it has added itself, which has its mark, and deletes all of that
@@ -54,7 +54,7 @@ def run(url: str, token: str | None = None) -> int:
     with Client(url, token, TIMEOUT) as client:
         tour = Tour(client)
         tour.check_service()
-        for part in (find_devices, delete_devices, add_and_change_a_device, use_groups):
+        for part in (find_devices, delete_devices, add_and_change_a_device, use_filters, use_groups):
             try:
                 with ExitStack() as undo:
                     part(tour, undo)
@@ -226,6 +226,21 @@ def add_and_change_a_device(tour: Tour, undo: ExitStack) -> None:
     what = "A wrong MAC address is refused, and named"
     refusal = tour.call(what, "post", "/v1/devices", wrong, status=422, errors=dict)
     _expect("POST /v1/devices", "what 'errors' names", (["nic.0.mac"],), list(refusal["errors"]))
+
+
+def use_filters(tour: Tour, undo: ExitStack) -> None:
+    """Search for two devices, count them, and change both by one call. undo: gets the call that deletes them."""
+    undo.callback(tour.delete_new_devices)
+    what = "Add a device to search for"
+    ids = sorted(tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"] for _ in range(2))
+    query = f"q={tour.mark.upper()}"
+    tour.read_back(f"/v1/devices?{query}", [{"id": id, **tour.new} for id in ids])
+    online = {"values": [{"value": NEW["status"], "count": 2}], "others": 0}
+    tour.call("Count what fits by status", "get", f"/v1/counts?by=status&{query}", data={"status": online})
+    offline, both = {"status": "offline"}, {"found": 2, "changed": 2, "ids": ids}
+    tour.call("Ask what would be changed", "patch", f"/v1/devices?{query}&dry_run=true", offline, data=both)
+    tour.call("Change all that fit, if they are two", "patch", f"/v1/devices?{query}&expect=2", offline, data=both)
+    tour.read_back(f"/v1/devices?{query}&status=offline", [{"id": id, **tour.new, **offline} for id in ids])
 
 
 def use_groups(tour: Tour, undo: ExitStack) -> None:

@@ -13,7 +13,7 @@ from devicesvc.cli.remote import token_option, url_argument
 @url_argument
 @token_option
 def tour(url: str, token: str | None) -> None:
-    """Try all calls of the lab, and some on groups, on a service.
+    """Try all calls of the lab, and some others, on a service.
 
     URL is its address. Default: DEVICESVC_URL in the environment, or http://localhost:8000. Shows each call and its
     answer, and checks the answer. The last line begins with ok if all answers are right; otherwise each difference is
