@@ -55,11 +55,16 @@ class ApiError(RegistryError):
         self.status = status
 
 
+class NobodyAnswersError(ApiError):
+    """There is no service at the address."""
+
+
 class Client:
     """Calls one service. It keeps its connection, so each thread needs a client of its own.
 
     url: http:// may be left out. token: as `devicesvc token create` printed it, if the service needs one. timeout: for
-    how many seconds the service may be silent. devices, groups: the calls on each.
+    how many seconds the service may be silent. devices, groups: the calls on each. stale_since: since when the service
+    cannot read what is new, as its last answer says; None if it can.
 
     `with` closes the connection at the end, and need not be used:
 
@@ -75,6 +80,7 @@ class Client:
         self.timeout = timeout
         self.devices = Devices(self, "device")
         self.groups = Groups(self, "group")
+        self.stale_since: str | None = None
         self._token = token
         self._session = requests.Session()
 
@@ -96,7 +102,9 @@ class Client:
             **options,
         }
         try:
-            return self._session.request(method, self.url + path, **all_options)
+            answer = self._session.request(method, self.url + path, **all_options)
+            self.stale_since = answer.headers.get("Devicesvc-Stale-Since")
+            return answer
         except (requests.RequestException, ValueError) as error:  # ValueError: of a name that no host can have
             raise self._unanswered(error, changes=method.upper() != "GET") from error
 
@@ -155,7 +163,7 @@ class Client:
         elif any(isinstance(each, ProtocolError) for each in causes):
             words = f"The connection to {self.url} broke off: {reason}."
         else:
-            return ApiError(f"Nobody answers at {self.url}: {reason}.")
+            return NobodyAnswersError(f"Nobody answers at {self.url}: {reason}.")
         return ApiError(words + (" Look whether the change was made before you send it again." if changes else ""))
 
 

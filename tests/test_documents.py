@@ -94,9 +94,10 @@ class TestReader:
         ended = run("".join(line for line in block.splitlines(keepends=True) if "zsh" not in line))
         assert (ended.returncode, ended.stderr) == (0, "")
         assert '"software": {"version": "0.5",' in ended.stdout
-        assert ended.stdout.splitlines()[-3:] == [
+        assert ended.stdout.splitlines()[-4:] == [
             "rooftop-2",
             "Removed 2 devices.",
+            "Wrote offline.csv.",
             '{"added": [], "changed": [], "unchanged": ["5394030919", "rooftop-2"]}',
         ]
 

@@ -13,6 +13,8 @@ from devicesvc.cli.common import one_sentence, store_argument
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 
+REPLACED = ".replaced"  # ends the name of what a restore has replaced: it is no generation, and never the newest one
+
 if TYPE_CHECKING:  # devicesvc.transfer is imported in the functions: the service does not need it
     from devicesvc.transfer.backup import Content
 
@@ -30,8 +32,8 @@ def backup(store: str, folder: Path, keep: str | None) -> None:
     run meanwhile. Every row is checked, read back and compared. A backup that fails or is killed leaves nothing that
     looks like one, and deletes nothing.
 
-    --keep 7d,4w,12m keeps the newest backup of each of the last 7 days, 4 weeks and 12 months that have one, and
-    deletes the others. Without --keep nothing is deleted.
+    --keep 7d,4w,12m keeps the newest backup of each of the last 7 days, 4 weeks and 12 months that have one, and all
+    of the last 24 hours. It deletes the others. Without --keep nothing is deleted.
 
     devicesvc restore puts a backup back.
     """
@@ -67,8 +69,9 @@ def restore(backup: Path, store: str, save: Path | None, yes: bool) -> None:
     Without STORE: the value of DEVICESVC_STORE in the environment, or ./device.csv. It may be a store of any kind, and
     the service may run meanwhile.
 
-    Says how much both hold, and asks. Then it saves what STORE holds in a new backup, and names it: restore that one to
-    take this back. What clients change after that, before the restore has ended, is lost.
+    Says how much both hold, and asks. Then it saves what STORE holds beside the backups, under a name that ends with
+    .replaced: restore that one to take this back. What clients change after that, before the restore has ended, is
+    lost.
     """
     with one_sentence(), _interruptible("the store is as it was before, or it is completely restored"):
         from devicesvc.transfer.backup import content, exists, verified
@@ -105,7 +108,7 @@ def _save(store: str, name: str, now: "Content | str", folder: Path) -> None:
     from devicesvc.transfer.backup import back_up, save_files
 
     if not isinstance(now, str) and not now.rejected:
-        click.echo(f"Saved {name} as it was in {back_up(store, folder).backup}.")
+        click.echo(f"Saved {name} as it was in {back_up(store, folder, suffix=REPLACED).backup}.")
     elif files := save_files(store, folder):
         click.echo(f"Saved the files of {name} as they were in {files}. This is not a backup, because of the faults.")
     else:

@@ -106,7 +106,7 @@ def export_devices(client: "Client", file: Path | None, replace: bool, **where: 
     To FILE, which is complete or not there at the end; without FILE, to the standard output.
     """
     pieces = client.devices.export_csv(**where)
-    if file is None:
+    if file is None or str(file) == "-":
         _print_csv(pieces)
         return
     from devicesvc.dao import durable_file
@@ -116,6 +116,7 @@ def export_devices(client: "Client", file: Path | None, replace: bool, **where: 
     versions = durable_file.prepare({file: pieces})
     durable_file.publish(versions)
     durable_file.discard(versions)
+    remote.show([plain(f"Wrote {file}.")])
 
 
 @device.command("import")

@@ -56,11 +56,21 @@ def calls_service(command: Command) -> Command:
     @token_option
     @wraps(command)
     def run(url: str, token: str | None, **arguments: Any) -> None:
-        from devicesvc.client import Client  # not at the top: --help and the completion of a shell do without
+        from devicesvc.client import (
+            Client,
+            NobodyAnswersError,
+        )  # not at the top: --help and the completion of a shell do without
 
         with one_sentence(), Client(url, token) as client:
             try:
                 command(client, **arguments)
+                if client.stale_since:
+                    words = (
+                        f"Warning: the service has read nothing new since {client.stale_since}; its /readyz says why."
+                    )
+                    click.echo(plain(words), err=True)
+            except NobodyAnswersError as error:
+                raise click.ClickException(f"{plain(str(error))} Another address: --url or DEVICESVC_URL.") from error
             except (LookupError, TypeError) as error:
                 words = f"What answers at {client.url} does not answer as devicesvc does: {error!r}."
                 raise click.ClickException(plain(words)) from error

@@ -20,6 +20,7 @@ MAX_LINE = 65_536  # bytes; a device with the longest fields takes some 10,000
 CHUNK = 1 << 18  # bytes that are read together, and the rest of the last line
 
 _WHOLE_LINE = ""  # as the column of a fault
+_IS_SQLITE = "is that of an SQLite file: put sqlite:/// before its path"
 _NOT_UTF_8 = "is not UTF-8: save the file in UTF-8; in Excel, choose the file type CSV UTF-8, not CSV"
 
 
@@ -166,6 +167,8 @@ class Format(Generic[T]):
             others = f" ({len(nameless) - 1} more columns have none)" if len(nameless) > 1 else ""
             remedy = f"missing: {', '.join(missing)}" if missing else "delete the column if it is empty"
             raise Invalid({str(nameless[0]): f"has no name in the header{others}; {remedy}"})
+        if len(cells) == 1 and ";" in cells[0]:
+            raise Invalid({_WHOLE_LINE: "has its cells separated by ';': save the file with ',' between them"})
         if missing or unknown or len(set(cells)) < len(cells):
             words = f" (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'})"
             raise Invalid({_WHOLE_LINE: f"must be the header {','.join(self.columns)}{words}"})
@@ -195,7 +198,7 @@ def _split(raw: bytes, first: bool) -> list[str]:
     try:
         text = raw.decode("utf-8-sig" if first else "utf-8")
     except UnicodeDecodeError:
-        raise Invalid({_WHOLE_LINE: _NOT_UTF_8}) from None
+        raise Invalid({_WHOLE_LINE: _IS_SQLITE if raw.startswith(b"SQLite format 3") else _NOT_UTF_8}) from None
     text = text.removesuffix("\n").removesuffix("\r")
     if '"' not in text:
         return text.split(",") if text else []

@@ -63,11 +63,12 @@ class Outcome:
 
 
 def back_up(
-    store: str, folder: Path, *, rule: Mapping[str, int] | None = None, watcher: Watcher | None = None
+    store: str, folder: Path, *, rule: Mapping[str, int] | None = None, suffix: str = "", watcher: Watcher | None = None
 ) -> Outcome:
     """Make a backup of a store in a folder, which is made if only its parent exists.
 
-    rule: as backups.parse_rule gives it; backups that it does not keep are then deleted. None: all are kept. Raises
+    rule: as backups.parse_rule gives it; backups that it does not keep, and that are a day older than the new one, are
+    then deleted. None: all are kept. suffix: of the name, if it is not one of the backups that a rule deletes. Raises
     StoreUnavailable: there is no new backup and nothing was deleted, unless the text says otherwise.
     """
     with _working_in(folder), _new_folder(folder) as temporary:
@@ -75,7 +76,7 @@ def back_up(
         result = migrate(Result(store, str(temporary / DEVICES)), watcher=watcher)
         done = Outcome(Content(result.source, result.written, result.rejected, result.first_rejected))
         if result.done:
-            done.backup, made = _publish(temporary, now)
+            done.backup, made = _publish(temporary, now, suffix)
             if rule:
                 done.deleted = _prune(folder, rule, made)
         return done
@@ -190,10 +191,12 @@ def _publish(temporary: Path, made: datetime, suffix: str = "") -> tuple[Path, d
 
 
 def _prune(folder: Path, rule: Mapping[str, int], new: datetime) -> list[Path]:
-    """Delete the backups that a rule does not keep, and return them. new: stays, even if the clock was set back."""
+    """Delete the backups that a rule does not keep, and return them. new: the time of the new one, which stays, as do
+    all of the day before it and any later ones, even if the clock was set back."""
     deleted = []
     made = backups.find(folder)
-    for time in sorted(set(made) - backups.kept(made, rule) - {new}):
+    recent = {time for time in made if new - time < timedelta(days=1)}  # who makes two on a day may want either
+    for time in sorted(set(made) - backups.kept(made, rule) - recent):
         path, temporary = folder / time.strftime(backups.NAME), _temporary(folder)
         try:
             path.rename(temporary)  # a kill now leaves nothing that looks like a backup

@@ -146,7 +146,8 @@ class TestRestore:
         ended = run("restore", backup, "device.csv", input="y\n")
         assert ended.exit_code == 0
         *_, saved, restored = ended.stdout.splitlines()
-        (path,) = re.findall(rf"^Saved device\.csv as it was in ({tmp_path}/backups/{NAME})\.$", saved)
+        (path,) = re.findall(rf"^Saved device\.csv as it was in ({tmp_path}/backups/{NAME}\.replaced)\.$", saved)
+        assert made(tmp_path / "backups") == sorted([backup.split("/")[1], path.split("/")[-1]])
         assert restored == "Restored device.csv: 5 devices, 0 groups, 0 memberships; read back, and the same."
         assert self.devices(tmp_path) == 5
         assert run("restore", path, "device.csv", "--yes").exit_code == 0

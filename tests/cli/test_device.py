@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -110,7 +111,8 @@ class TestList:
     def test_nothing_but_the_error_is_shown_if_nobody_answers(self, run, free_port):
         ended = run("device", "list", "--url", f"localhost:{free_port}")
         assert (ended.exit_code, ended.stdout) == (1, "")
-        assert ended.stderr == f"Error: Nobody answers at http://localhost:{free_port}: Connection refused.\n"
+        words = f"Nobody answers at http://localhost:{free_port}: Connection refused."
+        assert ended.stderr == f"Error: {words} Another address: --url or DEVICESVC_URL.\n"
 
     @pytest.mark.parametrize(
         "answer", ['{"status": 200}', '{"status": 200, "data": [{}]}', '{"status": 200, "data": [1]}']
@@ -226,7 +228,8 @@ class TestRemove:
 class TestCsv:
     def test_it_is_printed_or_written(self, done, tmp_path):
         assert done("device", "export").encode() == content(BY_ID)
-        assert done("device", "export", str(tmp_path / "x.csv"), "--status", "offline") == ""
+        assert done("device", "export", "-").encode() == content(BY_ID)
+        assert done("device", "export", str(tmp_path / "x.csv"), "--status", "offline") == f"Wrote {tmp_path}/x.csv.\n"
         assert (tmp_path / "x.csv").read_bytes() == content([each for each in BY_ID if each.status == "offline"])
 
     def test_a_file_is_only_replaced_if_that_is_asked_for(self, done, refused, tmp_path):
@@ -319,3 +322,14 @@ def test_a_shell_completes_commands_and_options(shell):
     words = {"COMP_WORDS": "devicesvc device list --sta", "COMP_CWORD": "3", "_DEVICESVC_COMPLETE": f"{shell}_complete"}
     offered = subprocess.run([BIN / "devicesvc"], capture_output=True, text=True, env=os.environ | words)
     assert "--status" in offered.stdout
+
+
+def test_a_service_that_cannot_read_what_is_new_is_warned_of(start, tmp_path, clean_env):
+    service = start()
+    (tmp_path / "device.csv").write_text("broken\n")
+    command = [BIN / "devicesvc", "device", "list", "--url", service.url]
+    ended = subprocess.run(command, env=clean_env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert re.fullmatch(
+        r"Warning: the service has read nothing new since .* GMT; its /readyz says why\.\n", ended.stderr
+    )

@@ -141,6 +141,16 @@ def test_a_header_alone_is_a_file_without_devices():
         ),
         (GOOD[:-1], "line 6", "must end with a newline"),
         (file(row(), b"2,n\n"), "line 3", f"must have {len(FORMAT.columns)} cells, as the header has, not 2"),
+        (
+            b"SQLite format 3\0\x10\0\x01\x01\0@  \xff\n",
+            "line 1",
+            "is that of an SQLite file: put sqlite:/// before its path",
+        ),
+        (
+            FORMAT.header.replace(b",", b";"),
+            "line 1",
+            "has its cells separated by ';': save the file with ',' between them",
+        ),
         (IN_GBK, "line 2", NOT_UTF_8),
         ("\n".join(["id,名称", ""]).encode("gbk"), "line 1", NOT_UTF_8),
         (file(row(), b'"2\n'), "line 3", "is not CSV: a quote is not closed"),

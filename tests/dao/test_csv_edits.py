@@ -65,7 +65,7 @@ class TestEdits:
         assert store.devices.list() == sorted(DEVICES, key=lambda each: each.id)
         with pytest.raises(StoreUnavailable, match=words):
             store.write(add(device("1")))
-        with pytest.raises(StoreUnavailable, match="left as it is"):
+        with pytest.raises(StoreUnavailable, match="No change is taken until that is mended"):
             store.ping()
         assert path.read_bytes() == broken
         assert len(caplog.records) == 1

@@ -85,6 +85,14 @@ def test_a_rule_deletes_older_backups_and_nothing_else(registry, folder):
     assert names(folder) == sorted([*others, "devicesvc-2020-01-03T00-00-00Z", backup.name])
 
 
+def test_of_the_last_day_all_stay_with_what_a_restore_has_replaced(registry, folder):
+    first, _ = saved(registry, folder, parse_rule("1d"))
+    replaced = back_up(registry, folder, suffix=".replaced").backup
+    second, done = saved(registry, folder, parse_rule("1d"))
+    assert done.deleted == []
+    assert names(folder) == sorted(each.name for each in (first, replaced, second))
+
+
 def test_without_a_rule_nothing_is_deleted(registry, folder):
     (folder / OLD).mkdir(parents=True)
     assert back_up(registry, folder).deleted == []

@@ -291,7 +291,7 @@ class CsvStore(Store):
 
     def _refuse_if_broken(self) -> None:
         if fault := self._fault():
-            raise StoreUnavailable(f"{fault} It is left as it is until that is mended.")
+            raise StoreUnavailable(f"{fault} No change is taken until that is mended.")
 
 
 def check(url: StoreUrl) -> list[str]:
