@@ -90,6 +90,7 @@ def test_of_the_last_day_all_stay_with_what_a_restore_has_replaced(registry, fol
     replaced = back_up(registry, folder, suffix=".replaced").backup
     second, done = saved(registry, folder, parse_rule("1d"))
     assert done.deleted == []
+    assert replaced
     assert names(folder) == sorted(each.name for each in (first, replaced, second))
 
 
