@@ -10,16 +10,19 @@ import pytest
 from tests.conftest import BIN, ROOT
 
 MAKE = shutil.which("make")
+OUTER = {"LOCKED", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON"}  # of the make that runs these tests
 
 
 @pytest.fixture
 def make(tmp_path, clean_env):
     """Runs make with the Makefile of this project, in an empty folder."""
 
+    own_env = {name: value for name, value in clean_env.items() if name not in OUTER}
+
     def make(*arguments, **env):
         command = [MAKE, "--no-print-directory", "-f", ROOT / "Makefile", f"PYTHON={sys.executable}", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=clean_env | env, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=tmp_path, env=own_env | env, capture_output=True, text=True, check=False, timeout=120
         )
 
     return make
