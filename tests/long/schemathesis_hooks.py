@@ -6,6 +6,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from devicesvc.api.examples import DEVICE
+from devicesvc.api.fields import MAX_SET
 from devicesvc.api.paging import encode_cursor
 from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.model import Device, DeviceFilter, GroupFilter
@@ -13,6 +14,8 @@ from tests.hard_data import content
 
 ID = Device.RULES["id"]
 SORTS = sorted({*DeviceFilter.SORTS} & {*GroupFilter.SORTS})
+ALL_SORTS = {*DeviceFilter.SORTS} | {*GroupFilter.SORTS}
+TOO_MANY = [str(number) for number in range(MAX_SET + 1)]
 
 NO_NUL = st.characters(codec="utf-8", exclude_characters="\0")  # no item has NUL in a value, so no cursor has
 made: set[str | None] = set()  # the cursors made here: others are meant to be refused
@@ -36,11 +39,14 @@ schemathesis.openapi.format("csv", files)
 @schemathesis.hook
 def before_call(context, case, kwargs):  # noqa: ARG001 - schemathesis looks at the names
     """A list is sorted as its cursor says, and not otherwise; an empty list of ids, which an answer may hold, cannot be
-    sent in a query or be an id in a path; an id in the body is the one in the path."""
-    if case.query and case.query.get("ids") == []:
-        case.query["ids"] = ["none"]
-    if case.query and case.query.get("cursor") in made and "sort" in case.query:
-        case.query.pop("sort")
+    sent in a query or be an id in a path, and one value in the place of a list cannot be told from a list of one; an id
+    in the body is the one in the path."""
+    query = case.query or {}
+    if query.get("ids") == []:
+        query["ids"] = ["none"]
+    if query.get("cursor") in made and str(query.get("sort", "id")).removeprefix("-") in ALL_SORTS:
+        query.pop("sort", None)
+    query.update({name: TOO_MANY for name in ("group_id", "device_id") if not isinstance(query.get(name, []), list)})
     path, body = case.path_parameters or {}, case.body
     path.update({name: "none" for name, value in path.items() if value in ([], "[]")})
     if "id" in path and isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"] != path["id"]:
