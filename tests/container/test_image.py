@@ -95,7 +95,7 @@ class TestTheLabsCommand:
         log = wait_until(lambda: (log := container.log()) and "[mine]" in log and log)
         assert "Made /var/lib/exp_pyms_api_data/device.csv with 5 sample devices: 4322159209, 5661391086," in log
         assert "http://localhost:8000/docs and can be tried at http://localhost:8000/docs/swagger" in log
-        assert re.search(r'\[mine\] \S+ "GET /v1/devices\?id=5661391086 HTTP/1.1" 200 ', log)
+        assert re.search(r'\[mine\] - \S+ "GET /v1/devices\?id=5661391086 HTTP/1.1" 200 ', log)
 
     def test_it_takes_the_path_that_the_lab_gives(self, start):
         container = start(command=("devicesvc", "serve", f"{DATA}/device.csv")).wait()
