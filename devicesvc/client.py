@@ -26,6 +26,7 @@ import requests
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from devicesvc.errors import RegistryError
+from devicesvc.handover import STALE
 
 URL = "http://localhost:8000"
 CONNECT_TIMEOUT = 5  # seconds
@@ -103,7 +104,7 @@ class Client:
         }
         try:
             answer = self._session.request(method, self.url + path, **all_options)
-            self.stale_since = answer.headers.get("Devicesvc-Stale-Since")
+            self.stale_since = answer.headers.get(STALE)
             return answer
         except (requests.RequestException, ValueError) as error:  # ValueError: of a name that no host can have
             raise self._unanswered(error, changes=method.upper() != "GET") from error

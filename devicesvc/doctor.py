@@ -29,7 +29,6 @@ HELD_SECONDS = 1.0  # for which a lock must be held to be told: a commit holds i
 # TZ without the database of zones, such as CST-8 or <+08>-8 (POSIX.1, 8.3)
 _POSIX_ZONE = re.compile(r"(<[A-Za-z0-9+-]{3,}>|[A-Za-z]{3,})[+-]?\d.*|UTC|GMT")
 
-
 _REMEDIES = {"sqlite": "Put a backup in its place, or name another file."}
 
 

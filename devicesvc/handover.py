@@ -1,10 +1,11 @@
-"""What the server and the API agree on, so that neither needs to know the other.
+"""What the server, the API and its client agree on, so that none needs to know another.
 
 The server stops a body that is too large before it has all of it; on any other server the API does. A request that the
 server refuses, because it is malformed or slow, is handed on too, so that the API answers it in the one shape.
 """
 
 REFUSAL = "devicesvc.refusal"  # in the environ: (status, detail), if the server refuses the request
+STALE = "Devicesvc-Stale-Since"  # the header of an answer that was read from an older state (Store.stale_since)
 READING = ("GET", "HEAD", "OPTIONS")  # the methods of calls that change nothing
 MAX_BODY = 8 * 1024 * 1024  # bytes
 MAX_CSV = 64 * 1024 * 1024  # bytes of a body of the type text/csv

@@ -20,14 +20,13 @@ from devicesvc.api import errors, remembered
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.proxies import Proxies
 from devicesvc.api.remembered import Answer, RememberedAnswers
-from devicesvc.handover import REFUSAL
+from devicesvc.handover import REFUSAL, STALE
 from devicesvc.logs import NOBODY, output, request_id, request_user
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 
 ROUTE = "devicesvc.route"  # in the environ: the rule of Flask that the request came to
-STALE = "Devicesvc-Stale-Since"  # the header of an answer that was read from an older state (Store.stale_since)
 
 # without space, bracket or quote, because it is put into lines of the log
 _VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")

@@ -26,7 +26,7 @@ Every answer has the header `X-Request-ID`. Its value is the id that the request
 log of the service shows the same id.
 
 If the store cannot be read as it is now, because an edit has broken a file or a cluster has no primary, reads are
-answered from an older state. These answers have the header `Devicesvc-Stale-Since`: the time since when that is so.
+answered from an older state. These answers have the header `Devicesvc-Stale-Since`: when that was noticed.
 
 Lists have pages. `total` is the number of all items that fit. If `next` is not null, send it as `cursor` to get the
 next page. If you send the ETag of a page in `If-None-Match`, and the page is still the same, the answer is 304.

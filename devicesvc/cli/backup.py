@@ -13,10 +13,10 @@ from devicesvc.cli.common import one_sentence, store_argument
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 
-REPLACED = ".replaced"  # ends the name of what a restore has replaced: it is no generation, and never the newest one
-
 if TYPE_CHECKING:  # devicesvc.transfer is imported in the functions: the service does not need it
     from devicesvc.transfer.backup import Content
+
+REPLACED = ".replaced"  # ends the name of what a restore has replaced: no rule deletes it, and it is never the newest
 
 
 @click.command()

@@ -5,11 +5,11 @@ from time import time
 
 import pytest
 
-from devicesvc.api.edge import STALE
 from devicesvc.api.items import Items
 from devicesvc.app import create_app
 from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.urls import open_store
+from devicesvc.handover import STALE
 from devicesvc.sample import DEVICES
 from devicesvc.tokens import create
 from tests.hard_data import content

@@ -3,11 +3,16 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from devicesvc.migrations import upgrade
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+from tests.conftest import Service, find_free_port, serve
 
 # Chromium gives up what it loads if the networks of its machine change: the console asks again.
 NETWORK_CHANGED = "Failed to load resource: net::ERR_NETWORK_CHANGED"
@@ -15,6 +20,19 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 expect.set_options(timeout=30_000)  # milliseconds: Redoc takes more than the usual five seconds on a busy machine
+
+
+@contextmanager
+def service_on(kind: str, request: pytest.FixtureRequest, folder: Path, env: dict[str, str]) -> Iterator[Service]:
+    """A service in a folder, on a new store of this kind: csv or postgresql."""
+    with ExitStack() as stack:
+        arguments = []
+        if kind == "postgresql":
+            arguments.append(stack.enter_context(request.getfixturevalue("postgres_server").fresh_database()))
+            upgrade(arguments[0])
+        service = serve(*arguments, port=find_free_port(), cwd=folder, env=env)
+        stack.callback(service.stop)
+        yield service
 
 
 @pytest.fixture(scope="session")

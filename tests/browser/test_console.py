@@ -4,21 +4,18 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from devicesvc.migrations import upgrade
 from playwright.sync_api import Page, expect
 
 from devicesvc import tokens
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.sample import DEVICES
-from tests.browser.conftest import CHROMIUM, NETWORK_CHANGED
-from tests.conftest import find_free_port, serve
+from tests.browser.conftest import CHROMIUM, NETWORK_CHANGED, service_on
 from tests.hard_data import ADD
 from tests.strategies import LONG
 
@@ -37,13 +34,7 @@ HOSTILE = {
 def service(request, tmp_path_factory, clean_env):
     """A service on one kind of store, which the tests here use one after another, and the folder that it runs in."""
     folder = tmp_path_factory.mktemp("console")
-    with ExitStack() as stack:
-        arguments = []
-        if request.param == "postgresql":
-            arguments.append(stack.enter_context(request.getfixturevalue("postgres_server").fresh_database()))
-            upgrade(arguments[0])
-        service = serve(*arguments, port=find_free_port(), cwd=folder, env=clean_env)
-        stack.callback(service.stop)
+    with service_on(request.param, request, folder, clean_env) as service:
         yield service, folder
 
 

@@ -2,18 +2,15 @@
 
 import csv
 import re
-from contextlib import ExitStack
 
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from devicesvc.migrations import upgrade
 from playwright.sync_api import Page, expect
 
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.model import Device
-from tests.browser.conftest import NETWORK_CHANGED
-from tests.conftest import find_free_port, serve
+from tests.browser.conftest import NETWORK_CHANGED, service_on
 from tests.hard_data import ADD
 from tests.strategies import LONG
 
@@ -27,13 +24,7 @@ ID = "sensor-7"
 def url(request, tmp_path_factory, clean_env):
     """The address of a service with many devices, and a group of a few of them."""
     folder, count = tmp_path_factory.mktemp("views"), ROWS[request.param]
-    with ExitStack() as stack:
-        arguments = []
-        if request.param == "postgresql":
-            arguments.append(stack.enter_context(request.getfixturevalue("postgres_server").fresh_database()))
-            upgrade(arguments[0])
-        service = serve(*arguments, port=find_free_port(), cwd=folder, env=clean_env)
-        stack.callback(service.stop)
+    with service_on(request.param, request, folder, clean_env) as service:
         lines = b"".join(DEVICE_CSV.encode(device(number)) for number in range(count))
         headers = {"Content-Type": "text/csv"}
         requests.post(f"{service.url}/v1/devices/import", DEVICE_CSV.header + lines, headers=headers).raise_for_status()

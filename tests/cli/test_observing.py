@@ -13,7 +13,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from devicesvc.api.edge import STALE
+from devicesvc.handover import STALE
 from devicesvc.tokens import create
 from tests.conftest import BIN
 from tests.worker.conftest import until

@@ -24,7 +24,7 @@ from tests.hard_data import content
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 SLOW = 300  # clients that send headers a byte at a time
-PATIENCE = 10  # seconds that an ordinary client waits
+PATIENCE = 5  # seconds that an ordinary client waits
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -303,3 +304,12 @@ def test_closing_twice_is_not_an_error(store_url):
     store = open_store(store_url, DEVICES)
     store.close()
     store.close()
+
+
+def test_many_readers_and_writers_at_once_all_get_through(store):
+    with ThreadPoolExecutor(48) as pool:
+        done = [pool.submit(store.write, add(device(str(number)))) for number in range(100)]
+        read = [pool.submit(store.devices.list) for _ in range(100)]
+    assert all(each.result() is None for each in done)
+    assert all(each.result() for each in read)
+    assert len(store.devices.list()) == 105

@@ -296,12 +296,3 @@ def test_no_password_is_shown(url):
         open_store(wrong)
     assert "secret" not in str(refusal.value)
     assert "Access denied" in str(refusal.value)
-
-
-def test_many_readers_and_writers_at_once_share_the_connections(store):
-    with ThreadPoolExecutor(48) as pool:
-        done = [pool.submit(store.write, add(device(str(number)))) for number in range(100)]
-        read = [pool.submit(store.devices.list) for _ in range(100)]
-    assert all(each.result() is None for each in done)
-    assert all(each.result() for each in read)
-    assert len(store.devices.list()) == 105

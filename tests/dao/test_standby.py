@@ -16,11 +16,11 @@ import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import literal_column, select
 
-from devicesvc.api.edge import STALE
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
+from devicesvc.handover import STALE
 from devicesvc.sample import DEVICES
 from tests.conftest import find_free_port
 from tests.hard_data import device
