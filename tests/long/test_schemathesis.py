@@ -22,7 +22,8 @@ def test_schemathesis_finds_nothing(start, tmp_path):
         encoding="utf-8",
         timeout=600,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
+    _, _, failures = run.stdout.partition("= FAILURES =")
+    assert run.returncode == 0, failures.partition("= WARNINGS =")[0] or run.stdout + run.stderr
     (cases,) = map(int, re.findall(r"(\d+) generated, \1 passed", run.stdout))
     print(f"schemathesis, seed {SEED}: {cases} cases")
     assert cases > 2000
