@@ -27,6 +27,7 @@ NOBODY = "-"  # the user of a request without a token
 # Of the request that this thread answers:
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 request_user: ContextVar[str] = ContextVar("request_user", default=NOBODY)
+request_client: ContextVar[str] = ContextVar("request_client", default="")  # only of those that may change something
 
 
 class RequestFilter(logging.Filter):

@@ -21,7 +21,7 @@ from devicesvc.api.hosts import Hosts
 from devicesvc.api.proxies import Proxies
 from devicesvc.api.remembered import Answer, RememberedAnswers
 from devicesvc.handover import REFUSAL, STALE
-from devicesvc.logs import NOBODY, output, request_id, request_user
+from devicesvc.logs import NOBODY, output, request_client, request_id, request_user
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -71,6 +71,7 @@ class Edge:
         if self._hosts and (refusal := self._hosts.refusal(environ)):
             return Answer(*errors.refuse(403, refusal))
         if not remembered.is_read(environ):
+            request_client.set(self._proxies.client(environ))
             return self._ask(environ)
         store, tokens = self._app.extensions["devicesvc.store"], self._app.extensions["devicesvc.tokens"]
         known = self._remembered.now(store, tokens)

@@ -91,10 +91,26 @@ class Format(Generic[T]):
         self._from_cells = from_cells
         self._cells: Any = namedtuple("Cells", self.columns)  # type: ignore[misc]
 
+    def cells(self, item: T) -> list[str]:
+        """The cells of an item, in the order of the columns."""
+        return [read(item) for read in self._reads]
+
+    def line(self, item: T) -> str:
+        """An item as a line of text, without the line break."""
+        return self.encode(item).decode().removesuffix("\n")
+
+    def from_line(self, line: str) -> T:
+        """The item of a line that `line` gave. Raises Invalid."""
+        return self._from_cells(self._cells._make(_split(f"{line}\n".encode(), first=False)))
+
+    def replaced(self, item: T, cells: Mapping[str, str]) -> T:
+        """The item with other cells in these columns. Raises Invalid."""
+        return self._from_cells(self._cells._make(self.cells(item))._replace(**cells))
+
     def encode(self, item: T) -> bytes:
         """Write an item as a line. It is read back and compared, so lines can be joined without a doubt. Raises Invalid
         if it does not read back the same."""
-        cells = [read(item) for read in self._reads]
+        cells = self.cells(item)
         line = ",".join(cells)
         if '"' in line or line.count(",") >= len(cells):
             text = io.StringIO()

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from devicesvc.dao.history import KINDS, Author, ChangeSet, History
 from devicesvc.errors import Conflict, NotFound, StoreUnavailable, shown
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 T = TypeVar("T")
 Item = TypeVar("Item", Device, Group)
 Filter = TypeVar("Filter", DeviceFilter, GroupFilter)
-
-MAX_LOGGED = 1000  # ids in the log line of a change: as many as a batch may have
 
 log = logging.getLogger("devicesvc.changes")
 
@@ -68,24 +67,6 @@ class Counts(NamedTuple):
     others: int
 
 
-class ChangeSet(dict[str, list[str]]):
-    """What a change really did: ids by what was done to them, such as `devices added`. It is empty if nothing was done:
-    then there is nothing to commit."""
-
-    def add(self, done: str, ids: Iterable[str]) -> None:
-        """Add that this was done to the items with these ids."""
-        if known := list(ids):
-            self.setdefault(done, []).extend(known)
-
-    def __str__(self) -> str:
-        return "; ".join(f"{done}: {_at_most(ids, MAX_LOGGED)}" for done, ids in self.items())
-
-
-def _at_most(ids: Sequence[str], most: int) -> str:
-    more = f" and {len(ids) - most} more" if len(ids) > most else ""
-    return ", ".join(ids[:most]) + more
-
-
 class Observer:
     """Is told what a store does; this one does nothing with it."""
 
@@ -110,7 +91,7 @@ class Size(NamedTuple):
 
 def noun(item: type[Device | Group]) -> str:
     """What an item of this type is called in messages: device or group."""
-    return item.__name__.lower()
+    return KINDS[item].name
 
 
 def not_found(item: type[Device | Group], id: str) -> NotFound:
@@ -174,7 +155,7 @@ class Writer(Reader[Item, Filter]):
     """Devices, or groups, to read and change, inside one change. It sees what the change did so far; nobody else sees
     it before the change has ended.
 
-    Its methods check, call the store's `_insert`, `_update` or `_delete`, and add to the change set what was done.
+    Its methods check, call the store's `_insert`, `_update` or `_delete`, and add each step to the change set.
     """
 
     change_set: ChangeSet
@@ -195,12 +176,11 @@ class Writer(Reader[Item, Filter]):
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove the items, with their memberships, and return the ids really removed, each once, in the order given.
         Unknown ids are no error."""
-        wanted = list(dict.fromkeys(ids))
-        missing = set(self.missing(wanted))
-        if removed := [id for id in wanted if id not in missing]:
-            self._delete(removed)
-            self.change_set.add(f"{noun(self.item)}s deleted", removed)
-        return removed
+        found = self.find_many(wanted := list(dict.fromkeys(ids)))
+        if removed := [found[id] for id in wanted if id in found]:
+            self.change_set.deleted(self._delete([item.id for item in removed]))
+            self.change_set.deleted(removed)
+        return [item.id for item in removed]
 
     def create(self, data: Mapping[str, Any]) -> Item:
         """Add an item made of `data`, the JSON form without id, under a new id: ten random digits, the first 1-9.
@@ -247,16 +227,15 @@ class Writer(Reader[Item, Filter]):
         if items:
             self._check_names(items)
             self._insert(items)
-            self.change_set.add(f"{noun(self.item)}s added", (item.id for item in items))
+            self.change_set.added(items)
 
     def _replace(self, pairs: Sequence[tuple[Item, Item]]) -> None:
         """Put the second of each pair in the place of the first, and add it to the change set. Raises Conflict if the
         name of a group is taken."""
         if pairs:
-            items = [item for _, item in pairs]
-            self._check_names(items)
+            self._check_names([item for _, item in pairs])
             self._update(pairs)
-            self.change_set.add(f"{noun(self.item)}s changed", (item.id for item in items))
+            self.change_set.changed(pairs)
 
     def _check_names(self, items: Sequence[Item]) -> None:
         for item in items if self.item is Group else ():
@@ -277,8 +256,8 @@ class Writer(Reader[Item, Filter]):
         two differ."""
 
     @abstractmethod
-    def _delete(self, ids: Sequence[str]) -> None:
-        """Remove the items with these ids, which exist, and all memberships that name them."""
+    def _delete(self, ids: Sequence[str]) -> Sequence[Membership]:
+        """Remove the items with these ids, which exist, and the memberships that name them. Return the memberships."""
 
 
 class MembershipReader(ABC):
@@ -317,7 +296,7 @@ class MembershipWriter(MembershipReader):
             raise not_found(Group, id)
         if new:
             self._insert(new)
-            self.change_set.add("memberships added", map(_pair, new))
+            self.change_set.added(new)
         return new
 
     def remove(self, memberships: Iterable[Membership]) -> list[Membership]:
@@ -326,7 +305,7 @@ class MembershipWriter(MembershipReader):
         existing = self.existing(wanted)
         if removed := [each for each in wanted if each in existing]:
             self._delete(removed)
-            self.change_set.add("memberships deleted", map(_pair, removed))
+            self.change_set.deleted(removed)
         return removed
 
     @abstractmethod
@@ -336,10 +315,6 @@ class MembershipWriter(MembershipReader):
     @abstractmethod
     def _delete(self, memberships: Sequence[Membership]) -> None:
         """Remove these memberships, which exist."""
-
-
-def _pair(membership: Membership) -> str:
-    return f"{membership.device_id}/{membership.group_id}"
 
 
 class Transaction(Protocol):
@@ -388,6 +363,11 @@ class Store(ABC):
     def memberships(self) -> MembershipReader:
         """What device is in what group."""
 
+    @property
+    @abstractmethod
+    def history(self) -> History:
+        """Who changed what, when. Each change that is kept is in it at the same moment."""
+
     def write(self, change: Callable[[Transaction], T]) -> T:
         """Run the change in a transaction, keep what it did, and return what it returned once that is durable.
 
@@ -395,13 +375,14 @@ class Store(ABC):
         run one after another, each on what the one before it left. Raises StoreUnavailable if the change cannot be
         kept.
         """
-        done = ChangeSet()
+        done, author = ChangeSet(), Author.of_request()  # of the thread of the caller, whose request it belongs to
 
         def recorded(tx: Transaction) -> T:
+            tx.change_set.author = author
             done.clear()  # the change may run again, if another one was in its way
             result = change(tx)
             done.clear()  # a database may have had the change run before, and taken that back
-            done.update(tx.change_set)
+            done.extend(tx.change_set)
             return result
 
         try:
@@ -409,8 +390,8 @@ class Store(ABC):
         except StoreUnavailable:
             self.observer.refused()
             raise
-        if done:  # in the thread of the caller, whose request it belongs to
-            log.info("%s", done, extra={"changes": dict(done)})
+        if done:
+            log.info("%s", done, extra={"changes": done.by_done()})
         return result
 
     def rehearse(self, change: Callable[[Transaction], T]) -> T:

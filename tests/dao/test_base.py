@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from devicesvc.dao.base import (
-    ChangeSet,
     Filter,
     Item,
     MembershipWriter,
@@ -20,6 +19,7 @@ from devicesvc.dao.base import (
     Store,
     Writer,
 )
+from devicesvc.dao.history import ChangeSet, Step
 from devicesvc.errors import Conflict, Invalid, NotFound, StoreUnavailable
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 from tests.hard_data import ADD, device
@@ -53,8 +53,9 @@ class Items(Writer[Item, Filter]):
         assert ids, "an empty list is not handed on"
         for id in ids:
             del self._items[id]
-        for pair in [pair for pair in self._pairs if getattr(pair, self._end) in ids]:
-            self._pairs.remove(pair)
+        gone = [pair for pair in self._pairs if getattr(pair, self._end) in ids]
+        self._pairs.difference_update(gone)
+        return gone
 
 
 class Pairs(MembershipWriter):
@@ -108,6 +109,10 @@ class PlainStore(Store):
     def memberships(self):
         return PlainTransaction(*self._tables).memberships
 
+    @property
+    def history(self):
+        raise NotImplementedError
+
     def _write(self, change):
         devices, groups, pairs = self._tables
         tables = dict(devices), dict(groups), set(pairs)
@@ -115,7 +120,7 @@ class PlainStore(Store):
         result = change(tx)
         if tx.change_set:
             self._tables = tables
-            self.commits.append(dict(tx.change_set))
+            self.commits.append(tx.change_set.by_done())
         return result
 
     def size(self):
@@ -154,8 +159,11 @@ def store():
         (lambda tx: tx.devices.add(NEW), {"devices added": ["new"]}),
         (lambda tx: tx.devices.replace(device("1", name="x")), {"devices changed": ["1"]}),
         (lambda tx: tx.devices.update("1", {"name": "x"}), {"devices changed": ["1"]}),
-        (lambda tx: tx.devices.remove(["2", "1", "2"]), {"devices deleted": ["2", "1"]}),
-        (lambda tx: tx.devices.remove(["none", "1"]), {"devices deleted": ["1"]}),
+        (
+            lambda tx: tx.devices.remove(["2", "1", "2"]),
+            {"memberships deleted": ["1/a"], "devices deleted": ["2", "1"]},
+        ),
+        (lambda tx: tx.devices.remove(["none", "2"]), {"devices deleted": ["2"]}),
         (lambda tx: tx.devices.put(NEW), {"devices added": ["new"]}),
         (lambda tx: tx.devices.put(device("2", name="x")), {"devices changed": ["2"]}),
         (
@@ -165,7 +173,10 @@ def store():
         (lambda tx: tx.groups.add(Group("c", "gamma")), {"groups added": ["c"]}),
         (lambda tx: tx.groups.replace(Group("a", "x")), {"groups changed": ["a"]}),
         (lambda tx: tx.groups.update("a", {"description": "x"}), {"groups changed": ["a"]}),
-        (lambda tx: tx.groups.remove(["b", "a"]), {"groups deleted": ["b", "a"]}),
+        (
+            lambda tx: tx.groups.remove(["b", "a"]),
+            {"memberships deleted": ["1/a"], "groups deleted": ["b", "a"]},
+        ),
         (lambda tx: tx.groups.put(Group("c", "gamma")), {"groups added": ["c"]}),
         (
             lambda tx: tx.groups.put_many([Group("c", "gamma"), Group("a", "x"), B]),
@@ -202,9 +213,14 @@ def test_what_one_change_does_with_several_methods_is_in_one_change_set_in_the_o
 
     store.write(change)
     assert store.commits == [
-        {"devices added": ["new", "3"], "memberships added": ["new/b"], "devices deleted": ["1"]},
+        {
+            "devices added": ["new", "3"],
+            "memberships added": ["new/b"],
+            "memberships deleted": ["1/a"],
+            "devices deleted": ["1"],
+        },
     ]
-    assert list(store.commits[0]) == ["devices added", "memberships added", "devices deleted"]
+    assert list(store.commits[0]) == ["devices added", "memberships added", "memberships deleted", "devices deleted"]
     assert store.memberships.list() == [Membership("new", "b")]
 
 
@@ -232,7 +248,7 @@ def test_what_one_change_does_with_several_methods_is_in_one_change_set_in_the_o
 )
 def test_what_changes_nothing_adds_nothing_to_the_change_set(store, change, caplog):
     caplog.set_level(logging.INFO)
-    assert store.write(lambda tx: (change(tx), dict(tx.change_set))[1]) == {}
+    assert store.write(lambda tx: (change(tx), tx.change_set.by_done())[1]) == {}
     assert store.commits == []
     assert caplog.messages == []
 
@@ -259,7 +275,7 @@ def test_what_is_refused_adds_nothing_to_the_change_set(store, change, error):
     def refused(tx):
         with pytest.raises(error):
             change(tx)
-        seen.append(dict(tx.change_set))
+        seen.append(tx.change_set.by_done())
 
     store.write(refused)
     assert (seen, store.commits) == ([{}], [])
@@ -304,4 +320,4 @@ def test_a_long_change_set_is_cut_in_the_log_and_not_in_what_is_committed(store)
     items = [device(f"d{number:04}") for number in range(1002)]
     store.write(lambda tx: tx.devices.put_many(items))
     assert store.commits == [{"devices added": [item.id for item in items]}]
-    assert str(ChangeSet(store.commits[0])).endswith("d0998, d0999 and 2 more")
+    assert str(ChangeSet(Step(None, item) for item in items)).endswith("d0998, d0999 and 2 more")

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from devicesvc.dao.base import MAX_LOGGED, Observer
+from devicesvc.dao.base import Observer
+from devicesvc.dao.history import MAX_LOGGED
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import Conflict, NotFound
 from devicesvc.model import Group, Membership

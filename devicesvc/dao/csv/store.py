@@ -28,6 +28,7 @@ from devicesvc.dao.csv.file import CsvFile, journal_path, locked_registry, regis
 from devicesvc.dao.csv.snapshot import Snapshot
 from devicesvc.dao.csv.tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
 from devicesvc.dao.group_commit import GroupCommit, Waiting
+from devicesvc.dao.history import History
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
@@ -99,6 +100,10 @@ class CsvStore(Store):
     @property
     def memberships(self) -> CsvMemberships:
         return CsvMemberships(self._current().memberships)
+
+    @property
+    def history(self) -> History:
+        raise NotImplementedError
 
     def _write(self, change: Callable[[Transaction], T]) -> T:
         return cast(T, self._group_commit.run(change))

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, NamedTuple
 
 from devicesvc.csv_codec.formats import MEMBERSHIP_CSV, membership_key
 from devicesvc.dao.base import (
-    ChangeSet,
     Counts,
     Cursor,
     DeviceReader,
@@ -29,6 +28,7 @@ from devicesvc.dao.base import (
     noun,
 )
 from devicesvc.dao.csv.snapshot import Overlay, Snapshot, TableView
+from devicesvc.dao.history import ChangeSet
 from devicesvc.model import Device, DeviceFilter, Group, GroupFilter, Membership
 
 LOOK = 8  # a look at an item takes as long as it takes to get so many ids from an index
@@ -233,11 +233,15 @@ class CsvWriter(CsvReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
     def _update(self, pairs: Sequence[tuple[Item, Item]]) -> None:
         self._insert([item for _, item in pairs])
 
-    def _delete(self, ids: Sequence[str]) -> None:
+    def _delete(self, ids: Sequence[str]) -> list[Membership]:
+        gone: list[Membership] = []
         for id in ids:
-            for key in list(self._memberships.index(f"{noun(self.item)}_id").keys(id)):
+            keys = list(self._memberships.index(f"{noun(self.item)}_id").keys(id))
+            gone += filter(None, map(self._memberships.get, keys))
+            for key in keys:
                 self._memberships.remove(key)
             self._table.remove(id)
+        return gone
 
 
 class CsvDeviceWriter(CsvDevices, CsvWriter[Device, DeviceFilter]):

@@ -22,7 +22,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
-from devicesvc.dao.base import ChangeSet, Size, Store
+from devicesvc.dao.base import Size, Store
+from devicesvc.dao.history import ChangeSet, History
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.items import SqlDevices, SqlGroups
 from devicesvc.dao.sql.reads import InTransaction, Reads
@@ -127,6 +128,10 @@ class SqlStore(Store):
     @property
     def memberships(self) -> SqlMemberships:
         return SqlMemberships(self._reads)
+
+    @property
+    def history(self) -> History:
+        raise NotImplementedError
 
     @property
     def stale_since(self) -> float | None:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Generic
 from sqlalchemy import Insert, Select, Table, Update, bindparam, delete, insert, select, tuple_, update
 
 from devicesvc.columns import MEMBERSHIP, nic_rows
-from devicesvc.dao.base import ChangeSet, Filter, Item, MembershipReader, MembershipWriter, Writer
+from devicesvc.dao.base import Filter, Item, MembershipReader, MembershipWriter, Writer, noun
+from devicesvc.dao.history import ChangeSet
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.items import SqlDevices, SqlGroups
 from devicesvc.dao.sql.pages import SqlReader, chunks, storable, text_parameter
@@ -42,11 +43,15 @@ class SqlWriter(SqlReader[Item, Filter], Writer[Item, Filter], Generic[Item, Fil
         for rows in changes.values():
             self._source.change(self._changed, rows)
 
-    def _delete(self, ids: Sequence[str]) -> None:
+    def _delete(self, ids: Sequence[str]) -> list[Membership]:
+        gone: list[Membership] = []
         with self._source.connect() as connection:  # the foreign keys take the memberships along
             for chunk in chunks(ids):
                 self._source.hold_found(*self._members(chunk))
+                of_these = schema.memberships.c[f"{noun(self.item)}_id"].in_(chunk)
+                gone += map(MEMBERSHIP.from_row, connection.execute(select(schema.memberships).where(of_these)))
                 connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
+        return gone
 
     @abstractmethod
     def _members(self, ids: Sequence[str]) -> tuple[Table, Select[Any]]:
