@@ -265,6 +265,7 @@ class DeviceFilter:
     mac: str | None = None
     ipv4: str | None = None
     software_version: str | None = None
+    hardware_model: str | None = None
     q: str | None = None
     group_ids: frozenset[str] = frozenset()
 
@@ -295,6 +296,7 @@ class DeviceFilter:
             and self.type in (None, device.type)
             and self.status in (None, device.status)
             and self.software_version in (None, device.software.version)
+            and self.hardware_model in (None, device.hardware.model)
             and self.model_fits(device.hardware.model)
             and (self.mac is None or self.mac in (nic.mac for nic in device.nic))
             and (self.ipv4 is None or self.ipv4 in (nic.ipv4 for nic in device.nic))

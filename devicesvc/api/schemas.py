@@ -384,6 +384,7 @@ class DeviceFilterSchema(QuerySchema):
     mac = text("Only devices with this MAC address, in any of its forms.")
     ipv4 = text("Only devices with this IPv4 address.")
     software_version = text("Only devices with this version of the software.")
+    hardware_model = text("Only devices with exactly this hardware model; `model` also finds a part of it.")
     group_id = SetOfIds(
         "group_ids", "Only devices in the group with this id; if it is given more than once, in all these groups."
     )

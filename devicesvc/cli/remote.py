@@ -23,6 +23,7 @@ API_NAMES = {"group_ids": "group_id", "device_ids": "device_id"}
 HELP = {
     "q": "Only those that have this text, in upper or lower case, in a field that people know them by.",
     "model": "Only those whose model contains this text, in upper or lower case.",
+    "hardware_model": "Only those with exactly this model.",
     "group_id": "Only those in the group with this id; given more than once: in all these groups.",
     "device_id": "Only those that the device with this id is in; given more than once: all these devices.",
 }

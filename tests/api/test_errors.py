@@ -143,10 +143,8 @@ class TestUnknownFields:
     @pytest.mark.parametrize("call", ["GET /v1/devices?statuz=online", 'GET /v1/devices {"statuz": "online"}'])
     def test_an_unknown_argument_is_answered_with_the_closest_and_all_known_ones(self, client, call):
         method, path, *body = call.split(" ", 2)
-        known = (
-            "q, id, sn, model, name, type, status, mac, ipv4, software_version, group_id, limit, cursor, total, sort"
-        )
-        known += ", format, excel"
+        known = "q, id, sn, model, name, type, status, mac, ipv4, software_version, hardware_model, group_id"
+        known += ", limit, cursor, total, sort, format, excel"
         answer = client.open(path, method=method, data="".join(body))
         rule = f"is not an argument of this call (known: {known}); did you mean `status`?"
         assert check(answer, 422) == f"statuz {rule}"

@@ -35,6 +35,13 @@ class TestGet:
         assert ids(client.get("/v1/devices?software_version=0.3")) == ["4322159209", "5661391086"]
         assert ids(client.get("/v1/devices?software_version=0.3&sort=-version&q=green")) == ["5661391086"]
 
+    def test_hardware_model_fits_only_the_whole_model_in_its_own_case(self, client):
+        client.patch(f"/v1/devices/{ALL[1]}", json={"hardware": {"model": "x86 PC 2"}})
+        assert ids(client.get("/v1/devices?hardware_model=x86 PC")) == ["3635138853", "5394030919"]
+        assert ids(client.get("/v1/devices", json={"hardware_model": "x86 PC 2"})) == [ALL[1]]
+        assert ids(client.get("/v1/devices?hardware_model=X86 PC")) == []
+        assert ids(client.get("/v1/devices?model=X86 pc")) == ["3635138853", ALL[1], "5394030919"]
+
     @pytest.mark.usefixtures("grouped")
     def test_a_device_is_in_all_groups_that_are_named(self, client):
         assert ids(client.get("/v1/devices?group_id=g")) == ALL[:2]

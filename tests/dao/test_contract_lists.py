@@ -81,6 +81,8 @@ FILTERS = [
     {"name": "设", "sn": "none"},
     {"software_version": "b"},
     {"software_version": "b", "type": "b"},
+    {"hardware_model": "b"},
+    {"hardware_model": "b", "type": "b"},
     {"q": "B"},
     {"q": "设", "type": "b"},
     {"q": NIC.mac[:5], "group_ids": {"g0"}},

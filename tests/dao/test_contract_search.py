@@ -147,6 +147,7 @@ WHERES = [
     {"status": "on"},
     {"status": "on", "type": "a"},
     {"model": "M", "software_version": "1"},
+    {"hardware_model": "M", "software_version": "1"},
     {"q": "设"},
     {"group_ids": {"g"}},
     {"group_ids": {"g", "h"}},

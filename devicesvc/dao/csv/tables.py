@@ -162,6 +162,7 @@ class CsvDevices(CsvReader[Device, DeviceFilter], DeviceReader):
     _exact_fields: ClassVar = {
         **{name: name for name in ("sn", "name", "type", "status", "mac", "ipv4")},
         "software_version": "version",
+        "hardware_model": "model",
     }
 
     def _conditions(self, where: DeviceFilter) -> Iterator[_Condition]:

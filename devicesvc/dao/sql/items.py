@@ -78,7 +78,8 @@ class SqlDevices(SqlReader[Device, DeviceFilter], DeviceReader):
     _fields = columns_by_field(DEVICE, schema.devices)
 
     def _wanted(self, where: DeviceFilter) -> Iterator[tuple[str, str]]:
-        for name in ("id", "name", "type", "status", "sn", "mac", "ipv4", "software_version", "model", "q"):
+        exact = ("id", "name", "type", "status", "sn", "mac", "ipv4", "software_version", "hardware_model")
+        for name in (*exact, "model", "q"):
             if (wanted := getattr(where, name)) is not None:
                 yield name, wanted
         yield from ((f"group_{number}", id) for number, id in enumerate(where.group_ids))
@@ -95,8 +96,8 @@ class SqlDevices(SqlReader[Device, DeviceFilter], DeviceReader):
     def _condition(cls, parameter: str) -> Condition:
         columns, nics, memberships = schema.devices.c, schema.nics.c, schema.memberships.c
         value = text_parameter(parameter)
-        if parameter == "software_version":
-            return columns.software_version == value
+        if parameter in ("software_version", "hardware_model"):
+            return columns[parameter] == value
         if parameter in _FOLDED:
             return _place(_FOLDED[parameter], value) > 0
         # By IN, not by EXISTS: SQLite would ask for each device in turn.
