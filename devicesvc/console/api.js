@@ -1,6 +1,6 @@
 // The calls of the API. A call is an object {method, path, query, body, match}: the page makes it, and shows it as code.
 import { useEffect, useRef, useState } from "./vendor/preact-htm.js";
-import { address } from "./route.js";
+import { address, given } from "./route.js";
 import { shared } from "./shared.js";
 import { t } from "./words.js";
 
@@ -123,6 +123,23 @@ export function useCall(call) {
     return () => controller.abort();
   }, [key, round]);
   return { ...state, loading: state.of !== key, reload: () => setRound((count) => count + 1) };
+}
+
+/**
+ * A list that grows by its next page, in a component: {data, total, error, loading, more}. more(): gets the next page;
+ * null if there is none. call: one of a list, without a cursor.
+ */
+export function usePages(call) {
+  const [before, setBefore] = useState([]); // the items of the pages before the last one
+  const [cursor, setCursor] = useState(null);
+  const { answer, error, loading } = useCall({ ...call, query: given([...call.query, ["cursor", cursor]]) });
+  const isKnown = answer && !loading;
+  const data = isKnown ? [...before, ...answer.data] : before;
+  const more = () => {
+    setBefore(data);
+    setCursor(answer.next);
+  };
+  return { data, total: answer?.total, error, loading, more: isKnown && answer.next ? more : null };
 }
 
 /** Runs calls that change something, in a component: {run, busy, error}. run returns the answer, or null on a refusal. */

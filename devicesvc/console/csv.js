@@ -25,7 +25,8 @@ export function Export({ filter }) {
       setBusy(false);
     }
   };
-  return html`<button type="button" class="outline" onClick=${get} aria-busy=${busy ? "true" : null}>${t("export")}</button>`;
+  return html`<button type="button" class="outline" onClick=${get} aria-busy=${busy ? "true" : null}>${t("export")}</button>
+    <${Same} call=${call} title="export as code" />`;
 }
 
 export function Import() {

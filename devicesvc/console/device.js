@@ -3,10 +3,10 @@ import { html, useEffect, useState } from "./vendor/preact-htm.js";
 import { send, session, useCall, useChange } from "./api.js";
 import { Conflict } from "./conflict.js";
 import { at, DeviceForm, FIELDS, label, patch } from "./form.js";
-import { GroupPicker } from "./groups.js";
+import { GroupPicker } from "./picker.js";
 import { Button, Buttons, Columns, Dialog, Fault, Form, Heading, Status } from "./parts.js";
 import { go } from "./route.js";
-import { Same } from "./snippets.js";
+import { Done, Same } from "./snippets.js";
 import { t } from "./words.js";
 
 const path = (id) => `/v1/devices/${encodeURIComponent(id)}`;
@@ -65,7 +65,13 @@ function Groups({ id, mayWrite }) {
   const change = useChange();
   const [picked, setPicked] = useState(null);
   const call = (method, group) => ({ method, path: `${path(id)}/groups/${encodeURIComponent(group.id)}` });
-  const put = async (method, group) => (await change.run(call(method, group))) && groups.reload();
+  const [done, setDone] = useState(null); // the last change
+  const put = async (method, group) => {
+    const answer = await change.run(call(method, group));
+    setDone(answer && { method, group });
+    if (answer) groups.reload();
+    if (answer) setPicked(null);
+  };
   return html`<h2>${t("groups")}</h2>
     <${Fault} error=${groups.error ?? change.error} />
     ${groups.answer?.data.length === 0 && html`<p>${t("in no group")}</p>`}
@@ -80,7 +86,10 @@ function Groups({ id, mayWrite }) {
       <${GroupPicker} value=${picked} onPick=${setPicked} />
       <button type="submit" class="outline" disabled=${!picked}>${t("add to group")}</button>
     </${Form}>
-    ${picked && html`<${Same} call=${call("PUT", picked)} />`}`}`;
+    ${picked && html`<${Same} call=${call("PUT", picked)} />`}
+    ${done && html`<${Done} call=${call(done.method, done.group)}>
+      ${t(done.method === "PUT" ? "was put" : "was removed", { name: done.group.name })}
+    </${Done}>`}`}`;
 }
 
 function Edit({ device, etag, onDone, onClose }) {

@@ -6,13 +6,13 @@ import { Export } from "./csv.js";
 import { Facets, useGroupNames } from "./facets.js";
 import { Button, Fault, Heading } from "./parts.js";
 import { address, given, go, route } from "./route.js";
-import { Same } from "./snippets.js";
+import { Done, Same } from "./snippets.js";
 import { News } from "./status.js";
 import { DeviceTable, Pages, useRowsBefore } from "./table.js";
 import { t } from "./words.js";
 
 export const ROWS = 50; // of a page
-const FILTERS = ["q", "type", "status", "model", "software_version", "group_id", "id", "name", "sn", "mac", "ipv4"];
+const FILTERS = ["q", "type", "status", "model", "hardware_model", "software_version", "group_id", "id", "name", "sn", "mac", "ipv4"];
 const WAIT = 200; // milliseconds after the last key in the search box
 
 const show = (filter, { sort, cursor, ...options } = {}) =>
@@ -30,7 +30,11 @@ export function Devices() {
   const [all, setAll] = useState(false); // whether all that fit are selected, not only those in `selected`
   const [round, setRound] = useState(0);
   const toGroup = useChange();
-  useEffect(() => select(new Set()), [JSON.stringify(filter)]);
+  const [dropped, setDropped] = useState(null); // what was put into a group by dragging
+  useEffect(() => {
+    select(new Set());
+    setDropped(null);
+  }, [JSON.stringify(filter)]);
 
   const select = (ids) => {
     setSelected(ids);
@@ -41,7 +45,10 @@ export function Devices() {
     setRound((count) => count + 1);
   };
   const drop = async (group, ids) => {
-    if (await toGroup.run({ method: "POST", path: `/v1/groups/${group.value}/devices`, body: { ids } })) again();
+    const call = { method: "POST", path: `/v1/groups/${group.value}/devices`, body: { ids } };
+    const answer = await toGroup.run(call);
+    setDropped(answer && { call, n: answer.ids.length, name: group.name });
+    if (answer) again();
   };
   const from = useRowsBefore(state, loading);
   const total = answer?.total;
@@ -63,12 +70,13 @@ export function Devices() {
       </details>
       <section class="list" aria-label=${t("devices")}>
         <${News} call=${call} answer=${loading ? null : answer} onShow=${again} />
+        ${dropped && html`<${Done} call=${dropped.call}>${t(dropped.n ? "new in group" : "not new in group", dropped)}</${Done}>`}
         ${mayWrite && selected.size > 0 && html`<${Bulk} ids=${[...selected]} all=${all} filter=${filter} total=${total}
           onAll=${() => setAll(true)} onClear=${() => select(new Set())} onDone=${() => (select(new Set()), again())} />`}
         ${answer && answer.data.length === 0 && html`<${Nothing} filter=${filter} mayWrite=${mayWrite} />`}
         ${answer && answer.data.length > 0 && html`
           <${DeviceTable} devices=${answer.data} sort=${sort ?? "id"} busy=${loading} selected=${mayWrite ? selected : null}
-            onSort=${(other) => show(filter, { sort: other })} onSelect=${select} />
+            mayDrag=${!all} onSort=${(other) => show(filter, { sort: other })} onSelect=${select} />
           <${Pages} busy=${loading} from=${from} shown=${answer.data.length} total=${total}
             onBack=${cursor && (() => (from ? history.back() : show(filter, { sort })))} onNext=${answer.next && next} />`}
         ${!answer && !error && html`<p aria-busy="true">${t("loading")}</p>`}

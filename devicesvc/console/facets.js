@@ -4,6 +4,7 @@ import { send, useCall } from "./api.js";
 import { t } from "./words.js";
 
 const FACETS = ["type", "status", "model", "software_version", "group_id"];
+const EXACT = { model: "hardware_model" }; // the filter of a facet, if it is not called as what is counted
 const SHOWN = 8; // values of a facet
 
 /**
@@ -24,12 +25,13 @@ export function Facets({ filter, total, onChange, onDrop, round }) {
 }
 
 function Facet({ name, of, filter, total, onChange, onDrop }) {
-  const chosen = filter.filter(([each]) => each === name).map(([, value]) => value);
+  const by = EXACT[name] ?? name;
+  const chosen = filter.filter(([each]) => each === by).map(([, value]) => value);
   const isChosen = ({ value }) => chosen.includes(value);
   if (!of.values.length) return null;
   const toggle = (value) => {
-    const others = filter.filter(([each, given]) => each !== name || (name === "group_id" && given !== value));
-    onChange(chosen.includes(value) ? others : [...others, [name, value]]);
+    const others = filter.filter(([each, given]) => each !== by || (name === "group_id" && given !== value));
+    onChange(chosen.includes(value) ? others : [...others, [by, value]]);
   };
   return html`<section aria-labelledby=${`facet-${name}`}>
     <h2 id=${`facet-${name}`}>${t(name)}</h2>

@@ -1,48 +1,53 @@
 // Groups: all of them with the number of their devices, and one of them with its devices.
 import { html, useState } from "./vendor/preact-htm.js";
-import { session, useCall, useChange } from "./api.js";
+import { session, useCall, useChange, usePages } from "./api.js";
 import { Field } from "./form.js";
+import { Members } from "./members.js";
 import { Button, Buttons, Columns, Dialog, Fault, Form, Heading } from "./parts.js";
-import { address, given, go, route } from "./route.js";
+import { address, go } from "./route.js";
 import { Same } from "./snippets.js";
-import { DeviceTable, Pages, useRowsBefore } from "./table.js";
 import { t } from "./words.js";
 
-const ROWS = 50;
-const MOST = 1000; // groups in the list and in the picker
-const FOUND = 8; // devices that the search for new members shows
+const PAGE = 1000; // groups that the list gets at once
 const path = (id) => `/v1/groups/${encodeURIComponent(id)}`;
 
 export function Groups() {
   const { mayWrite } = session.use();
-  const call = { path: "/v1/groups", query: [["sort", "name"], ["limit", String(MOST)]] };
-  const { answer, error } = useCall(call);
-  const counting = { path: "/v1/counts", query: [["by", "group_id"], ["limit", String(MOST)]] };
-  const counted = useCall(counting).answer?.data.group_id;
-  const counts = Object.fromEntries(counted?.values.map(({ value, count }) => [value, count]) ?? []);
+  const call = { path: "/v1/groups", query: [["sort", "name"], ["limit", String(PAGE)]] };
+  const groups = usePages(call);
+  const counted = useCall({ path: "/v1/counts", query: [["by", "group_id"], ["limit", String(PAGE)]] }).answer?.data.group_id;
   const [adding, setAdding] = useState(false);
   return html`<main class="page">
     <div class="title">
       <${Heading}>${t("groups")}</${Heading}>
       ${mayWrite && html`<button type="button" onClick=${() => setAdding(true)}>${t("add group")}</button>`}
     </div>
-    <${Fault} error=${error} />
-    ${!answer && !error && html`<p aria-busy="true">${t("loading")}</p>`}
-    ${answer?.data.length === 0 && html`<p class="nothing">${t("no group yet")}</p>`}
-    ${answer?.data.length > 0 && html`<div class="table"><table>
-      <${Columns} names=${["name", ["description", "middle"], ["devices", "count"]]} />
-      <tbody>${answer.data.map((group) => html`<tr key=${group.id}>
-        <td><a href=${`/console/groups/${group.id}`}><bdi>${group.name}</bdi></a></td>
-        <td class="middle"><bdi>${group.description}</bdi></td>
-        <td class="count">${counted && t("number", { n: counts[group.id] ?? 0 })}</td>
-      </tr>`)}</tbody>
-    </table></div>`}
-    ${answer?.next && html`<p>${t("first groups", { n: MOST, total: answer.total })}</p>`}
+    ${groups.data.length > 0 && html`<${GroupTable} groups=${groups.data} counted=${counted} />`}
+    <${Fault} error=${groups.error} />
+    ${groups.loading && html`<p aria-busy="true">${t("loading")}</p>`}
+    ${groups.total === 0 && html`<p class="nothing">${t("no group yet")}</p>`}
+    ${groups.more && html`<div class="more"><p role="status">${t("groups shown", { n: groups.data.length, total: groups.total })}</p>
+      <${Button} onClick=${groups.more}>${t("more groups")}</${Button}></div>`}
     <${Same} call=${call} />
     ${adding && html`<${GroupForm} title=${t("new group")} group=${{ name: "", description: "" }} save=${t("add")}
       call=${(group) => ({ method: "POST", path: "/v1/groups", body: group })}
       onClose=${() => setAdding(false)} onDone=${(added) => go(`/console/groups/${added.data}`)} />`}
   </main>`;
+}
+
+/** counted: how many devices are in a group, of the PAGE largest groups. None of the others is larger than the last of these. */
+function GroupTable({ groups, counted }) {
+  const counts = new Map(counted?.values.map(({ value, count }) => [value, count]));
+  const least = counted?.others ? counted.values.at(-1).count : 0;
+  const number = (id) => t(counts.has(id) || !least ? "number" : "at most", { n: counts.get(id) ?? least });
+  return html`<div class="table"><table>
+    <${Columns} names=${["name", ["description", "middle"], ["devices", "count"]]} />
+    <tbody>${groups.map((group) => html`<tr key=${group.id}>
+      <td><a href=${`/console/groups/${group.id}`}><bdi>${group.name}</bdi></a></td>
+      <td class="middle"><bdi>${group.description}</bdi></td>
+      <td class="count">${counted && number(group.id)}</td>
+    </tr>`)}</tbody>
+  </table></div>`;
 }
 
 /** The name and the description of a group. */
@@ -108,81 +113,4 @@ function DeleteGroup({ group, etag, onClose }) {
       <${Buttons} onClose=${onClose} busy=${change.busy} danger>${t("delete")}</${Buttons}>
     </${Form}>
   </${Dialog}>`;
-}
-
-/** The devices of a group, and a search for more. */
-function Members({ id, mayWrite }) {
-  const { query, state } = route.use();
-  const [sort, cursor] = [query.get("sort"), query.get("cursor")];
-  const call = { path: `${path(id)}/devices`, query: given([["sort", sort], ["limit", String(ROWS)], ["cursor", cursor]]) };
-  const members = useCall(call);
-  const [selected, setSelected] = useState(new Set());
-  const change = useChange();
-  const here = (options) => address(`/console/groups/${id}`, Object.entries(options));
-  const from = useRowsBefore(state, members.loading);
-  const shown = members.answer?.data ?? [];
-  const next = () => go(here({ sort, cursor: members.answer.next }), { state: { from: from + shown.length } });
-  const removal = { method: "DELETE", path: `${path(id)}/devices`, body: { ids: [...selected] } };
-  const remove = async () => {
-    if (!(await change.run(removal))) return;
-    setSelected(new Set());
-    members.reload();
-  };
-  return html`
-    ${mayWrite && html`<${AddMembers} id=${id} onDone=${members.reload} />`}
-    <h2>${t("devices of group")}</h2>
-    <${Fault} error=${members.error ?? change.error} />
-    ${selected.size > 0 && html`<div class="bulk"><strong role="status">${t("selected", { n: selected.size })}</strong>
-      <${Button} kind="outline danger" onClick=${remove}>${t("remove from group")}</${Button}>
-      <${Same} call=${removal} /></div>`}
-    ${members.answer && shown.length === 0 && html`<p class="nothing">${t("group is empty")}</p>`}
-    ${shown.length > 0 && html`
-      <${DeviceTable} devices=${shown} sort=${sort ?? "id"} busy=${members.loading} selected=${mayWrite ? selected : null}
-        onSelect=${setSelected} onSort=${(other) => go(here({ sort: other }))} />
-      <${Pages} busy=${members.loading} from=${from} shown=${shown.length} total=${members.answer.total}
-        onBack=${cursor && (() => (from ? history.back() : go(here({ sort }))))} onNext=${members.answer.next && next} />`}
-    <${Same} call=${call} />`;
-}
-
-/** A search for devices; each one that it finds can be added to the group. */
-function AddMembers({ id, onDone }) {
-  const [text, setText] = useState("");
-  const [added, setAdded] = useState([]);
-  const found = useCall(text && { path: "/v1/devices", query: [["q", text], ["limit", String(FOUND)]] }).answer;
-  const change = useChange();
-  const call = (ids) => ({ method: "POST", path: `${path(id)}/devices`, body: { ids } });
-  const add = async (device) => {
-    if (!(await change.run(call([device.id])))) return;
-    setAdded([...added, device.id]);
-    onDone();
-  };
-  return html`<section class="narrow">
-    <label>${t("add devices")}
-      <input type="search" value=${text} autocomplete="off" spellcheck=${false} placeholder=${t("search hint")}
-        onInput=${(event) => setText(event.target.value)} />
-    </label>
-    <${Fault} error=${change.error} />
-    ${text && found && html`<ul class="found">
-      ${found.data.map((device) => html`<li key=${device.id}>
-        <span><bdi>${device.name}</bdi> <code>${device.id}</code></span>
-        <${Button} disabled=${added.includes(device.id)} aria-label=${t("add device", { name: device.name })}
-          onClick=${() => add(device)}>${t(added.includes(device.id) ? "added" : "add")}</${Button}>
-      </li>`)}
-      ${found.data.length === 0 && html`<li>${t("none fits")}</li>`}
-      ${found.next && html`<li>${t("with others", { n: found.total - found.data.length })}</li>`}
-    </ul>
-    <${Same} call=${call(found.data.map((device) => device.id))} />`}
-  </section>`;
-}
-
-/** A choice of one group, by its name. onPick(group): null while no group is chosen. */
-export function GroupPicker({ value, onPick }) {
-  const { answer } = useCall({ path: "/v1/groups", query: [["sort", "name"], ["limit", String(MOST)]] });
-  const pick = (event) => onPick(answer.data.find(({ id }) => id === event.target.value) ?? null);
-  return html`<label>${t("group")}
-    <select value=${value?.id ?? ""} onChange=${pick} disabled=${!answer}>
-      <option value="">${t(answer?.data.length === 0 ? "no group yet" : "choose group")}</option>
-      ${answer?.data.map((group) => html`<option key=${group.id} value=${group.id}>${group.name}</option>`)}
-    </select>
-  </label>`;
 }

@@ -47,11 +47,14 @@ export function Columns({ names }) {
 
 /** The buttons at the end of a dialog or a form. */
 export function Buttons({ onClose, busy, disabled, danger, children }) {
-  const cancel = { type: "button", class: "secondary outline", autofocus: danger, onClick: onClose };
+  const back = useRef();
+  useEffect(() => void (danger && back.current?.focus()), [danger]); // so that Enter twice destroys nothing
+  const cancel = { ref: back, type: "button", class: "secondary outline", autofocus: danger, onClick: onClose };
   const submit = { type: "submit", class: danger ? "danger" : null, disabled: disabled || busy, "aria-busy": busy ? "true" : null };
+  const once = (event) => event.detail > 1 && event.preventDefault(); // a double click does not answer the next question too
   return html`<footer class="buttons">
     ${onClose && html`<button ...${cancel}>${t("cancel")}</button>`}
-    <button ...${submit}>${children}</button>
+    <button ...${submit} onClick=${once}>${children}</button>
   </footer>`;
 }
 

@@ -13,6 +13,9 @@ const python = (value) => {
 const pythonPair = ([name, value]) => `${JSON.stringify(name)}: ${python(value)}`;
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+const LONGEST = 100_000; // characters of one argument: Linux takes 131,071 bytes
+const data = (text) => (text.length < LONGEST ? quoted(text) : `@- <<'END'\n${text}\nEND`);
+
 /** A call in Python. */
 export function withRequests({ method = "GET", path, query = [], body, match, csv }) {
   const headers = { ...(session.get().token && { Authorization: "Bearer TOKEN" }), ...(match && { "If-Match": match }) };
@@ -34,17 +37,22 @@ export function withCurl({ method = "GET", path, query = [], body, match, csv })
   if (session.get().token) parts.push("-H 'Authorization: Bearer TOKEN'");
   if (match) parts.push(`-H ${quoted(`If-Match: ${match}`)}`);
   if (csv) parts.push("-H 'Content-Type: text/csv'", "--data-binary @device.csv");
-  else if (body) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);
+  else if (body) parts.push("-H 'Content-Type: application/json'", `-d ${data(JSON.stringify(body))}`);
   return parts.join(" \\\n  ");
 }
 
-/** What folds out to show a call as code. */
-export function Same({ call }) {
+/** What folds out to show a call as code. title: a key of words.js. */
+export function Same({ call, title = "the same as code" }) {
   return html`<details class="same">
-    <summary>${t("the same as code")}</summary>
+    <summary>${t(title)}</summary>
     <${Code} title="requests" text=${withRequests(call)} />
     <${Code} title="curl" text=${withCurl(call)} />
   </details>`;
+}
+
+/** What was done without a question before it, and the call that did it. */
+export function Done({ call, children }) {
+  return html`<div class="news"><span role="status">${children}</span><${Same} call=${call} /></div>`;
 }
 
 function Code({ title, text }) {

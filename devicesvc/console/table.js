@@ -25,8 +25,9 @@ function addresses(nic) {
 /**
  * devices: the rows. sort: the field that they are sorted by, with - before it if in descending order. onSort(sort): shows
  * them in another order. selected: the ids with a tick; null if nothing can be selected. onSelect(ids): replaces them.
+ * mayDrag: whether rows can be dragged onto a group.
  */
-export function DeviceTable({ devices, sort, onSort, selected, onSelect, busy }) {
+export function DeviceTable({ devices, sort, onSort, selected, onSelect, mayDrag, busy }) {
   const heading = ([field, , width, name = field]) => {
     const direction = field && (sort === field ? "ascending" : sort === `-${field}` ? "descending" : null);
     const next = direction === "ascending" ? `-${field}` : field;
@@ -58,7 +59,7 @@ export function DeviceTable({ devices, sort, onSort, selected, onSelect, busy })
       </thead>
       <tbody>
         ${devices.map((device) => html`<tr key=${device.id} class=${selected?.has(device.id) ? "selected" : null}
-          draggable=${selected ? "true" : null} onDragStart=${(event) => drag(event, device.id, selected)}>
+          draggable=${selected && mayDrag ? "true" : null} onDragStart=${(event) => drag(event, device.id, selected)}>
           ${selected && html`<td class="tick">
             <${Tick} label=${t("select", { name: device.name })} on=${selected.has(device.id)}
               onChange=${(on) => tick([device.id], on)} />

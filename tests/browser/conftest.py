@@ -1,6 +1,7 @@
 """A real Chromium that can reach the service and no other host."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,10 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from devicesvc.migrations import upgrade
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from devicesvc.csv_codec.formats import DEVICE_CSV
+from devicesvc.sample import DEVICES
 from tests.conftest import Service, find_free_port, serve
+from tests.hard_data import ADD
+from tests.strategies import LONG
+
+wide = pytest.mark.skipif(not LONG, reason="make test-long runs it")
 
 # Chromium gives up what it loads if the networks of its machine change: the console asks again.
 NETWORK_CHANGED = "Failed to load resource: net::ERR_NETWORK_CHANGED"
@@ -91,3 +99,60 @@ def open_page(browser: Browser, strangers: list[str], complaints: list[str]) -> 
 @pytest.fixture
 def page(open_page: Callable[..., Page]) -> Page:
     return open_page()
+
+
+@pytest.fixture(scope="module", params=["csv", pytest.param("postgresql", marks=wide)])
+def service(request, tmp_path_factory, clean_env):
+    """A service on one kind of store, which the tests here use one after another, and the folder that it runs in."""
+    folder = tmp_path_factory.mktemp("console")
+    with service_on(request.param, request, folder, clean_env) as service:
+        yield service, folder
+
+
+@pytest.fixture
+def url(service):
+    """The address of the service, with the sample devices again and no group."""
+    url = service[0].url
+    for kind in ("groups", "devices"):
+        while ids := [item["id"] for item in requests.get(f"{url}/v1/{kind}").json()["data"]]:
+            requests.delete(f"{url}/v1/{kind}", json={"ids": ids}).raise_for_status()
+    samples = DEVICE_CSV.header + b"".join(map(DEVICE_CSV.encode, DEVICES))
+    requests.post(f"{url}/v1/devices/import", samples, headers={"Content-Type": "text/csv"}).raise_for_status()
+    return url
+
+
+@pytest.fixture
+def refused():
+    """The status codes that a test expects: the browser complains of each such answer."""
+    return set()
+
+
+@pytest.fixture
+def quiet(open_page, strangers, complaints, refused):  # noqa: ARG001 - the pages end before the service does
+    """No page may ask another host for anything, break its policy, or fail at anything."""
+    yield
+    assert strangers == []
+    failed = re.compile("Failed to load resource: (?:.*?status of ([0-9]+)|net::ERR_CONN)")
+    unexpected = [each for each in complaints if not (found := failed.match(each)) or int(found[1] or 0) not in refused]
+    assert [each for each in unexpected if each != NETWORK_CHANGED] == []
+
+
+@pytest.fixture
+def console(page, url):
+    page.goto(f"{url}/console")
+    expect(rows(page)).to_have_count(5)
+    return page
+
+
+def rows(page: Page):
+    return page.locator("tbody tr")
+
+
+def facet(page: Page, value: str):
+    return page.locator(".facets").get_by_role("button", name=re.compile(rf"^{re.escape(value)}"))
+
+
+def many(url: str, count: int) -> None:
+    create = [{**ADD, "name": f"sensor-{number}", "type": "sensor"} for number in range(count)]
+    for start in range(0, count, 1000):
+        requests.post(f"{url}/v1/devices/batch", json={"create": create[start : start + 1000]}).raise_for_status()

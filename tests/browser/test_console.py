@@ -13,13 +13,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from devicesvc import tokens
-from devicesvc.csv_codec.formats import DEVICE_CSV
-from devicesvc.sample import DEVICES
-from tests.browser.conftest import CHROMIUM, NETWORK_CHANGED, service_on
+from tests.browser.conftest import CHROMIUM, facet, many, rows, wide
 from tests.hard_data import ADD
 from tests.strategies import LONG
 
-wide = pytest.mark.skipif(not LONG, reason="make test-long runs it")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 HOSTILE = {
     **ADD,
@@ -30,59 +28,8 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(scope="module", params=["csv", pytest.param("postgresql", marks=wide)])
-def service(request, tmp_path_factory, clean_env):
-    """A service on one kind of store, which the tests here use one after another, and the folder that it runs in."""
-    folder = tmp_path_factory.mktemp("console")
-    with service_on(request.param, request, folder, clean_env) as service:
-        yield service, folder
-
-
-@pytest.fixture
-def url(service):
-    """The address of the service, with the sample devices again and no group."""
-    url = service[0].url
-    for kind in ("groups", "devices"):
-        ids = [item["id"] for item in requests.get(f"{url}/v1/{kind}").json()["data"]]
-        requests.delete(f"{url}/v1/{kind}", json={"ids": ids}).raise_for_status()
-    samples = DEVICE_CSV.header + b"".join(map(DEVICE_CSV.encode, DEVICES))
-    requests.post(f"{url}/v1/devices/import", samples, headers={"Content-Type": "text/csv"}).raise_for_status()
-    return url
-
-
-@pytest.fixture
-def refused():
-    """The status codes that a test expects: the browser complains of each such answer."""
-    return set()
-
-
-@pytest.fixture(autouse=True)
-def quiet(open_page, strangers, complaints, refused):  # noqa: ARG001 - the pages end before the service does
-    """No page may ask another host for anything, break its policy, or fail at anything, in any test here."""
-    yield
-    assert strangers == []
-    failed = re.compile("Failed to load resource: (?:.*?status of ([0-9]+)|net::ERR_CONN)")
-    unexpected = [each for each in complaints if not (found := failed.match(each)) or int(found[1] or 0) not in refused]
-    assert [each for each in unexpected if each != NETWORK_CHANGED] == []
-
-
-@pytest.fixture
-def console(page, url):
-    page.goto(f"{url}/console")
-    expect(rows(page)).to_have_count(5)
-    return page
-
-
-def rows(page: Page):
-    return page.locator("tbody tr")
-
-
 def names(page: Page) -> list[str]:
     return page.locator("tbody tr td a").all_inner_texts()
-
-
-def facet(page: Page, value: str):
-    return page.locator(".facets").get_by_role("button", name=re.compile(rf"^{re.escape(value)}"))
 
 
 def stored(url: str, id: str) -> dict:
@@ -213,12 +160,6 @@ def test_selected_devices_get_a_status_go_into_a_group_and_are_deleted(console, 
         elif "group" in action:
             expect(facet(console, "Lab")).to_have_text("Lab2")
     expect(rows(console)).to_have_count(3)
-
-
-def many(url: str, count: int) -> None:
-    create = [{**ADD, "name": f"sensor-{number}", "type": "sensor"} for number in range(count)]
-    for start in range(0, count, 1000):
-        requests.post(f"{url}/v1/devices/batch", json={"create": create[start : start + 1000]}).raise_for_status()
 
 
 @wide
