@@ -132,6 +132,7 @@ def test_of_two_people_who_change_a_device_the_second_sees_both_versions_and_cho
 def test_a_device_is_deleted_after_a_question(page, url):
     page.goto(f"{url}/console/devices/5661391086")
     page.get_by_role("button", name="Delete …").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.get_by_role("button", name="Delete …").click()
@@ -482,7 +483,7 @@ def test_what_is_shown_as_code_does_the_same(page, url):
     page.goto(f"{url}/console?q=gate&status=online")
     expect(rows(page)).to_have_count(2)
     page.get_by_text("The same with requests and curl").click()
-    python, curl = page.locator("pre").all_inner_texts()
+    python, curl = page.locator("details[open] pre").all_inner_texts()
     ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True)
     assert ran.stdout == subprocess.run(["bash", "-c", curl], capture_output=True, text=True).stdout + "\n"
     assert [device["name"] for device in json.loads(ran.stdout)["data"]] == ["rooftop-gateway", "greenhouse-gateway"]
