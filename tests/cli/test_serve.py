@@ -25,6 +25,7 @@ def fail(*arguments, **options):
     assert "exited with code" not in ended.stdout
     assert "exiting" not in ended.stdout
     assert "Shutting down" not in ended.stdout
+    assert "ERROR" not in ended.stdout  # the sentence is said once, on stderr
     return ended.stderr
 
 

@@ -69,9 +69,30 @@ class TestEdits:
             store.ping()
         assert path.read_bytes() == broken
         assert len(caplog.records) == 1
+        caplog.set_level("INFO")
         path.write_bytes(good)
         store.write(add(device("1")))
         assert path.read_bytes() == content([*DEVICES, device("1")])
+        mended = f"{path} is in order again: changes are taken."
+        assert [each.message for each in caplog.records].count(mended) == 1
+
+    def test_of_two_broken_files_the_log_names_the_registry_as_in_order_when_both_are_mended(self, store, path, caplog):
+        caplog.set_level("INFO")
+        good, groups = path.read_bytes(), path.with_name("group.csv")
+        path.write_bytes(b"broken")
+        groups.write_bytes(b"broken")
+        for file, mended in ((groups, b"id,name,description\n"), (path, good)):
+            assert store.devices.list()
+            assert "is in order again" not in caplog.text
+            file.write_bytes(mended)
+        assert store.devices.list()
+        assert caplog.text.count("is in order again") == 1
+
+    def test_a_fault_that_is_there_before_the_store_is_opened_is_raised_and_not_logged_too(self, path, caplog):
+        path.write_bytes(b"broken\n")
+        with pytest.raises(StoreUnavailable, match="line 1 must be the header"):
+            open_store(str(path), DEVICES)
+        assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
     def test_a_file_that_is_gone_stops_writes_but_not_reads_until_it_is_back(self, store, path):
         good = path.read_bytes()

@@ -26,13 +26,15 @@ class CsvFile(Generic[T]):
     """A file that holds a table.
 
     table: its last good version; it is empty until the file is read for the first time. fault: what is wrong with the
-    file now. in_doubt: what it says may not be durable.
+    file now. in_use: whether a fault is logged; before, who opens the store is told. in_doubt: what it says may not be
+    durable.
     """
 
     def __init__(self, path: Path, format: Format[T]) -> None:
         self.path = path
         self.table = Table.from_records(format, [])
         self.fault: str | None = None
+        self.in_use = False
         self.in_doubt = False
         self.tracker = VersionTracker(path)
 
@@ -55,7 +57,7 @@ class CsvFile(Generic[T]):
             if not fault:
                 before, self.table = self.table, table
                 log.info("Read %s: %d rows%s", self.path, len(self.table), _difference(before, self.table))
-        if fault and fault != self.fault:
+        if fault and fault != self.fault and self.in_use:
             log.error("%s", fault)
         self.fault = fault
         return version

@@ -86,6 +86,8 @@ class CsvStore(Store):
             self._reload()
         if fault := self._fault():
             raise StoreUnavailable(fault)
+        for file in self._files:
+            file.in_use = True
 
     @property
     def devices(self) -> CsvDevices:
@@ -254,6 +256,8 @@ class CsvStore(Store):
             return
         versions = {file: file.read() for file in self._files if not file.tracker.is_current()}
         if not self._fault():
+            if self._snapshot.stale_since:
+                log.info("%s is in order again: changes are taken.", self._path)
             self._snapshot = self._read_snapshot()
         elif not self._snapshot.stale_since:
             self._snapshot = self._snapshot._replace(stale_since=time())
