@@ -70,6 +70,18 @@ class ProblemSchema(Schema):
     )
 
 
+class LongRule(str):
+    """A rule that says more in `errors` than in the sentence, which an answer has twice. short: without that."""
+
+    short: str
+
+    def __new__(cls, short: str, more: str) -> "LongRule":
+        """The rule is `short`, and then `more`."""
+        rule = super().__new__(cls, short + more)
+        rule.short = short
+        return rule
+
+
 def init_app(app: Flask) -> None:
     """Answer every failure of the app in this shape."""
     app.register_error_handler(HTTPException, _http)
@@ -127,7 +139,7 @@ def problem_body(status: int, detail: str = "", errors: Mapping[str, str] = Mapp
 
 
 def _sentence(errors: Mapping[str, str]) -> str:
-    sentence = in_words(errors)
+    sentence = in_words({place: getattr(rule, "short", rule) for place, rule in errors.items()})
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
@@ -140,8 +152,9 @@ def flatten(messages: object, *path: str) -> Iterator[tuple[str, str]]:
         for key, value in messages.items():
             yield from flatten(value, *path, *([] if key == "_schema" else [_short(str(key))]))
     else:
-        rules = messages if isinstance(messages, list) else [messages]
-        yield ".".join(path) or "the body", "; ".join(map(str, rules))
+        rules: list[Any] = messages if isinstance(messages, list) else [messages]
+        rule: str = rules[0] if len(rules) == 1 else "; ".join(map(str, rules))
+        yield ".".join(path) or "the body", rule
 
 
 def _short(name: str) -> str:

@@ -12,6 +12,7 @@ from flask import g
 from marshmallow import fields
 
 from devicesvc.api import examples, paging
+from devicesvc.api.errors import LongRule
 from devicesvc.api.fields import (
     MESSAGES,
     CollectErrorsNested,
@@ -65,7 +66,7 @@ class Schema(ma.Schema):
 
     def handle_error(self, error: ma.ValidationError, data: Any, **kwargs: Any) -> None:
         """Say more of each unknown field, in the order in which they came. marshmallow calls this before it raises the
-        error. The known fields are named once, with the first of the unknown ones."""
+        error. The known fields are named once, in `errors`, with the first of the unknown ones."""
         unknown = self.error_messages["unknown"]
         if not (isinstance(error.messages, dict) and isinstance(data, Mapping)):
             return
@@ -77,7 +78,7 @@ class Schema(ma.Schema):
                 messages[name] = [self.advice[name]]
                 continue
             field = self._closest_field(name, data)
-            messages[name] = [unknown + known + (f"; did you mean `{field}`?" if field else "")]
+            messages[name] = [LongRule(unknown + (f"; did you mean `{field}`?" if field else ""), known)]
             known = ""
 
     def _closest_field(self, name: str, data: Mapping[str, Any]) -> str | None:
