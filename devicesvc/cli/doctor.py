@@ -1,5 +1,6 @@
 """devicesvc doctor"""
 
+import errno
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from devicesvc.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from devicesvc.doctor import Check
+
+ANSWER_SECONDS = 3.0  # that what listens on the port may take to say what it is
 
 
 @click.command(context_settings={"show_default": True})
@@ -41,10 +44,12 @@ def _checks(store: str, host: str, port: int) -> Iterator["Check"]:
     yield checks.python()
     yield checks.time_zone(os.environ.get("TZ"))
     yield checks.tokens(setting("TOKENS_FILE"))
-    if fault := listening_fault(host, port):
-        yield checks.fail("port", f"{fault} If devicesvc runs already, that is it.")
-    else:
+    if not (fault := listening_fault(host, port)):
         yield checks.ok("port", f"{port} is free.")
+    elif os.strerror(errno.EADDRINUSE) in fault and _is_devicesvc(host, port):
+        yield checks.ok("port", f"devicesvc answers on port {port} already.")
+    else:
+        yield checks.fail("port", fault)
     try:
         url = parse(store)
         yield checks.ok("store", url.redacted)
@@ -52,3 +57,15 @@ def _checks(store: str, host: str, port: int) -> Iterator["Check"]:
         yield checks.fail("store", str(error))
     else:
         yield from checks.store_checks(url)
+
+
+def _is_devicesvc(host: str, port: int) -> bool:
+    """Whether what listens there answers as devicesvc does."""
+    from devicesvc.client import ApiError, Client  # not at the top: the service does not need it
+
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        with Client(address, timeout=ANSWER_SECONDS) as client:
+            return client.call("GET", "/healthz").get("message") == "alive"
+    except ApiError:
+        return False

@@ -16,7 +16,7 @@ from devicesvc.cli import main
 from devicesvc.dao.urls import open_store, parse
 from devicesvc.sample import DEVICES
 from devicesvc.tokens import create
-from tests.conftest import ROOT
+from tests.conftest import ROOT, served
 from tests.hard_data import content
 
 HOLD = (
@@ -127,13 +127,35 @@ def test_a_lock_whose_holder_cannot_be_seen_is_told_too(doctor, tmp_path, monkey
     assert "by a process that cannot be seen from here" in words
 
 
-def test_a_port_that_is_taken(start, tmp_path):
-    service = start()
-    store = str(tmp_path / "device.csv")
-    ended = CliRunner().invoke(main, ["doctor", store, "--host", "127.0.0.1", "--port", str(service.port)])
-    assert ended.exit_code == 1
-    words = f"Cannot listen on 127.0.0.1, port {service.port}: Address already in use. "
-    assert f"\nFAIL  port       {words}" in ended.stdout
+@pytest.fixture
+def port_check():
+    """Runs the command for a port, and returns the line of that check."""
+
+    def port_check(host, port):
+        ended = CliRunner().invoke(main, ["doctor", "--host", host, "--port", str(port)])
+        return next(line for line in ended.stdout.splitlines() if line[6:].startswith("port "))
+
+    return port_check
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_on_its_port_devicesvc_itself_may_run(shared_service, port_check, host):
+    port = shared_service.port
+    assert port_check(host, port) == f"ok    port       devicesvc answers on port {port} already."
+
+
+@pytest.mark.parametrize("answer", [b'{"status": 200, "message": "up"}', b"hello"])
+def test_a_port_that_another_program_has_taken(port_check, answer):
+    def other(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [answer]
+
+    with served(other) as url:
+        port = int(url.rpartition(":")[2])
+        words = (
+            f"FAIL  port       Cannot listen on 127.0.0.1, port {port}: Address already in use. Choose another port: "
+        )
+        assert port_check("127.0.0.1", port).startswith(words)
 
 
 def test_a_tokens_file_that_is_missing_broken_or_open_to_others(doctor, tmp_path):
