@@ -47,7 +47,7 @@ class Screen(Watcher):
         self._open.close()
 
     def _rate(self) -> str:
-        return f"{self._rows:,} rows, {self._rows / max(monotonic() - self._begin, 0.001):,.0f} rows/s"
+        return f"{self._rows:,} rows{_rate(self._rows, monotonic() - self._begin)}"
 
 
 def run(source: str, target: str, *, replace: bool, skip_bad: Path | None, dry_run: bool) -> int:
@@ -80,7 +80,7 @@ def _tell(result: Result, skip_bad: Path | None, dry_run: bool) -> None:
         click.echo(f"... and {result.rejected - MAX_SHOWN:,} bad rows more", err=True)
     written = result.written
     what = ", ".join(f"{written[table]:,} {table}" for table in TABLES)
-    seconds = f"{result.seconds:.1f} s, {result.read / max(result.seconds, 0.001):,.0f} rows/s"
+    seconds = f"{result.seconds:.1f} s{_rate(result.read, result.seconds)}"
     if result.done:
         click.echo(f"Wrote {result.target}: {what}; read back, and the same.")
         click.echo(f"{result.read:,} read = {result.rows:,} written + {result.rejected:,} rejected; {seconds}.")
@@ -99,6 +99,11 @@ def _tell(result: Result, skip_bad: Path | None, dry_run: bool) -> None:
             " or leave bad rows out with --skip-bad rejected.csv.",
             err=True,
         )
+
+
+def _rate(rows: int, seconds: float) -> str:
+    """How fast it was, to follow another figure; nothing for less than a second, which mostly goes into the start."""
+    return f", {rows / seconds:,.0f} rows/s" if seconds >= 1 else ""
 
 
 def _rows(count: int) -> str:
