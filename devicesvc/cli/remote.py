@@ -183,7 +183,8 @@ def remove_items(items: "Items", noun: str, ids: tuple[str, ...], yes: bool) -> 
     if len(wanted) > 1 and not yes and sys.stdin.isatty():
         click.confirm(f"Remove {len(wanted)} {noun}s?", abort=True)
     removed = set(items.remove(*wanted))
-    show([f"Removed {counted(len(removed), noun)}."])
+    if removed:
+        show([f"Removed {counted(len(removed), noun)}."])
     if missing := [repr(id) for id in wanted if id not in removed]:
         raise click.ClickException(plain(f"There is no {noun} with the id {', '.join(missing)}."))
 

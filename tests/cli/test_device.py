@@ -212,6 +212,11 @@ class TestRemove:
         assert ended.stderr == "Error: There is no device with the id 'x', 'y'.\n"
         assert registry.devices.find(ID) is None
 
+    def test_if_none_of_them_is_there_nothing_is_said_to_be_removed(self, run):
+        ended = run("device", "rm", "x")
+        assert (ended.exit_code, ended.stdout) == (1, "")
+        assert ended.stderr == "Error: There is no device with the id 'x'.\n"
+
     @pytest.mark.parametrize(("options", "typed", "left"), [([], "n\n", 5), ([], "y\n", 3), (["-y"], "", 3)])
     def test_a_person_is_asked_before_several_go(self, registry, service_url, options, typed, left):
         ids = [each.id for each in DEVICES[:2]]
