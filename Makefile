@@ -1,7 +1,7 @@
 # make run   serves the registry in ./device.csv on port 8000 (STORE=... and PORT=... choose others)
 # make test  runs all tests (ARGS=... are pytest's arguments); LOCKED=1, with the versions in the image
 # make coverage runs all tests and shows the lines that no test reaches; it fails below the floor in setup.cfg
-# make test-long runs the tests that take minutes: kill -9, full disks, crashes, long random sequences of calls
+# make test-long runs the tests that take minutes: kill -9, full disks, crashes, the API on every kind of store
 # make test-fuzz SECONDS=600 sends whatever a client may send to a service on each kind of store, for so long
 # make test-cluster runs services on clusters that lose nodes (ROUNDS=5 times each); it needs the packages that .ci/test installs
 # make test-container builds the image, and tests it and compose.yaml; it needs a Docker engine
@@ -50,8 +50,9 @@ coverage: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 3 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-long: $(VENV)/installed-dev
-	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/dao/test_machine.py tests/api/test_machine.py \
-	  tests/browser tests/test_documents.py $(ARGS)
+	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/api tests/browser tests/dao/test_machine.py \
+	  tests/migrations/test_migrations.py tests/cli/test_databases.py tests/worker/test_requests.py \
+	  tests/worker/test_slow.py tests/test_bench_scale.py tests/test_documents.py tests/test_operating.py $(ARGS)
 
 test-fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)

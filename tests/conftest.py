@@ -43,9 +43,11 @@ NO_PART_OF_IT = shutil.ignore_patterns(
 REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))
 
 
-@pytest.fixture(scope="session", params=[kind.name for kind in KINDS])
-def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
-    """Gives the URL of a store that nobody has used yet, in a folder if it is one in files: once for each kind."""
+STORES = [kind.name for kind in KINDS]
+
+
+def store_maker(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """What `new_store_url` gives for the kind of store that is its parameter."""
 
     def csv(folder: Path) -> str:
         return str(folder / "device.csv")
@@ -65,6 +67,12 @@ def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     makers = {"csv": csv, "sqlite": sqlite, "postgresql": postgresql, "mariadb": on_mariadb}
     assert request.param in makers, f"Say here how a store of the kind {request.param} is made."
     return makers[request.param]
+
+
+@pytest.fixture(scope="session", params=STORES)
+def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Gives the URL of a store that nobody has used yet, in a folder if it is one in files: once for each kind."""
+    return store_maker(request)
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
-"""Any devices and groups, for Hypothesis: of few ids and names, so that they meet."""
+"""Any devices and groups, for Hypothesis: of few ids and names, so that they meet. And which tests take long."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from devicesvc.model import Device, Group, Hardware, Nic, Software
 
 LONG = "DEVICESVC_TEST_LONG" in os.environ  # make test-long: more and longer walks
+only_long = pytest.mark.skipif(not LONG, reason="make test-long runs it")
 
 WALKS = settings(
     max_examples=40 if LONG else 6,

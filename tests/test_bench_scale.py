@@ -10,6 +10,7 @@ from benchmarks.scale.registry import FIRST_ID, POSTGRESQL, SQLITE, Registry
 from devicesvc.dao.urls import open_store
 from devicesvc.model import DeviceFilter
 from devicesvc.transfer.mover import Result, migrate
+from tests.strategies import only_long
 
 DEVICES = 300
 
@@ -22,7 +23,7 @@ def source(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=[SQLITE, POSTGRESQL])
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=only_long)])
 def filled(request, source, tmp_path):
     """A small registry in each kind of database."""
     if request.param == SQLITE:

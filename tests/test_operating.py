@@ -19,6 +19,7 @@ from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
 from tests.hard_data import ADD
 from tests.hard_data import content as content_of
+from tests.strategies import only_long
 
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^##+ ([^\n]+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
@@ -101,8 +102,9 @@ def url(kind, request):
 @pytest.mark.parametrize(
     ("kind", "section"),
     [
-        *((kind, "Back up, and restore") for kind in ("CSV", "SQLite", *SERVERS)),
-        *((kind, kind) for kind in SERVERS),
+        ("CSV", "Back up, and restore"),
+        *(pytest.param(kind, "Back up, and restore", marks=only_long) for kind in ("SQLite", *SERVERS)),
+        *(pytest.param(kind, kind, marks=only_long) for kind in SERVERS),
     ],
 )
 def test_a_backup_is_made_and_restored_while_the_service_runs(kind, section, url, start, tmp_path, programs, clean_env):

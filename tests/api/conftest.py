@@ -1,7 +1,12 @@
 """What the tests of the API ask for: they share one open store of each kind, since to open one takes longer than most
-tests."""
+tests.
 
-from collections.abc import Iterator
+The API knows the contract of the stores, and no store: import-linter sees to that. So make test runs these tests on one
+kind of store, and make test-long on all of them.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -12,6 +17,8 @@ from devicesvc.dao.base import Store, Transaction
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, Group, Membership
 from devicesvc.sample import DEVICES
+from tests.conftest import STORES, store_maker
+from tests.strategies import LONG
 
 
 class Contents(NamedTuple):
@@ -29,6 +36,12 @@ class Contents(NamedTuple):
             and set(self.memberships) == set(store.memberships.list())
         )
 
+    def given_to(self, store: Store) -> Store:
+        """The store, which holds this and nothing else then."""
+        if not self.are_in(store):
+            store.write(self.put)
+        return store
+
     def put(self, tx: Transaction) -> None:
         """Put this in the place of all that is there."""
         tx.devices.remove([each.id for each in tx.devices.list()])
@@ -42,6 +55,11 @@ class Contents(NamedTuple):
 def contents() -> Contents:
     """What the registry holds when a test begins; a file of tests may say something else."""
     return Contents(list(DEVICES))
+
+
+@pytest.fixture(scope="session", params=STORES if LONG else STORES[:1])
+def new_store_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    return store_maker(request)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +84,4 @@ def store_url(shared_url: str) -> str:
 def store(shared_store: Store, contents: Contents, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An open store, which holds what `contents` says, and of which nothing is remembered."""
     monkeypatch.setattr(readiness, "_outcomes", WeakKeyDictionary())
-    if not contents.are_in(shared_store):
-        shared_store.write(contents.put)
-    return shared_store
+    return contents.given_to(shared_store)

@@ -7,10 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from devicesvc.dao.urls import open_store
+from tests.conftest import STORES
 from tests.hard_data import content
 from tests.strategies import WALKS, devices, groups, ids, names, text
 
@@ -212,6 +214,7 @@ class Machine(RuleBasedStateMachine):
         assert found == expected
 
 
+@pytest.mark.parametrize("new_store_url", STORES, indirect=True, scope="session")
 def test_the_service_does_what_plain_dicts_do(new_store_url, app_over):
     class OfThisKind(Machine):
         def __init__(self):

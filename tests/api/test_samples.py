@@ -13,11 +13,12 @@ from devicesvc import tokens
 from devicesvc.api import examples
 from devicesvc.api.samples import ORIGIN, TOKEN, Request, samples
 from devicesvc.sample import DEVICES
+from tests.strategies import only_long
 
 CSV = {"Content-Type": "text/csv"}
 
 
-@pytest.fixture(params=["without tokens", "with tokens"])
+@pytest.fixture(params=["with tokens", pytest.param("without tokens", marks=only_long)])
 def service(request, start, tmp_path, monkeypatch):
     """A running service, and a session that may call it."""
     session, env = requests.Session(), {}

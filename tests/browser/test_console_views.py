@@ -12,9 +12,9 @@ from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.model import Device
 from tests.browser.conftest import NETWORK_CHANGED, service_on
 from tests.hard_data import ADD
-from tests.strategies import LONG
+from tests.strategies import only_long
 
-pytestmark = pytest.mark.skipif(not LONG, reason="make test-long runs it")
+pytestmark = only_long
 
 ROWS = {"csv": 100_000, "postgresql": 2_000}
 ID = "sensor-7"

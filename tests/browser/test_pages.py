@@ -12,7 +12,7 @@ from devicesvc import tokens
 from devicesvc.api import examples
 from devicesvc.sample import DEVICES
 from tests.hard_data import content
-from tests.strategies import LONG
+from tests.strategies import only_long
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def test_redoc_shows_every_operation_and_its_example(page: Page, url):
     expect(page.get_by_text('"devices found: 1"').first).to_be_visible()
 
 
+@only_long
 def test_redoc_shows_each_call_as_code_that_calls_this_service(page: Page, url):
     page.goto(f"{url}/docs")
     expect(page.get_by_role("tab", name="requests")).to_have_count(len(operations(url)))
@@ -55,13 +56,14 @@ def test_redoc_shows_each_call_as_code_that_calls_this_service(page: Page, url):
     expect(page.get_by_text(f"curl '{url}/v1/devices?sn=itOYJ&model=Raspberry+Pi+4'")).to_be_visible()
 
 
+@only_long
 def test_redoc_shows_what_a_call_answers_to_a_wrong_request(page: Page, url):
     page.goto(f"{url}/docs")
     page.get_by_role("tab", name="422").first.click()
     expect(page.get_by_text('"limit must be from 1 to 1000."').first).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=only_long)])
 def test_each_page_leads_to_the_other_from_any_place_on_it(page: Page, url, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{url}/docs")
@@ -74,6 +76,7 @@ def test_each_page_leads_to_the_other_from_any_place_on_it(page: Page, url, widt
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@only_long
 def test_redoc_finds_what_is_searched_for(page: Page, url):
     """The search runs in a worker, which the Content-Security-Policy must let run."""
     page.goto(f"{url}/docs")
@@ -126,6 +129,7 @@ def test_without_tokens_no_padlock_is_shown(swagger):
     expect(swagger.locator(".authorization__btn, .btn.authorize")).to_have_count(0)
 
 
+@only_long
 def test_with_tokens_a_token_can_be_given(page, start, tmp_path):
     secret = tokens.create(tmp_path / "tokens.txt", "writer", "write")
     service = start(env={"DEVICESVC_TOKENS_FILE": str(tmp_path / "tokens.txt")})
@@ -138,11 +142,11 @@ def test_with_tokens_a_token_can_be_given(page, start, tmp_path):
     assert (status, answer["data"]["name"]) == (200, "greenhouse-gateway")
 
 
+@only_long
 def test_every_operation_can_be_tried_as_it_is(swagger, url):
-    """On one page, on which each block is closed after its use: the page gets slow with many open. All of them in make
-    test-long, else every seventh: each takes more than a second of the processor."""
+    """On one page, on which each block is closed after its use: the page gets slow with many open."""
     tried = 0
-    for operation in operations(url)[:: 1 if LONG else 7]:
+    for operation in operations(url):
         if operation["operationId"] in ("get_metrics", "patch_devices"):  # no JSON, and in need of a filter: below
             continue
         prepare(url)
@@ -152,7 +156,7 @@ def test_every_operation_can_be_tried_as_it_is(swagger, url):
         assert operation["tags"] == ["health"] or answer.get("data") or "ids" in answer, operation["operationId"]
         toggle(block)
         tried += 1
-    assert tried >= (34 if LONG else 5)
+    assert tried >= 34
 
 
 def prepare(url: str) -> None:
@@ -163,6 +167,7 @@ def prepare(url: str) -> None:
     requests.put(f"{group}/devices", json={"ids": [examples.ID]}).raise_for_status()
 
 
+@only_long
 def test_the_metrics_can_be_tried_as_they_are(swagger):
     answer = execute(try_out(swagger, "get_metrics"))
     expect(answer.locator(".response-col_status")).to_have_text("200")
@@ -178,12 +183,14 @@ def test_get_can_be_tried_with_one_argument_and_no_other_narrows_what_it_finds(s
     assert (status, len(answer["data"])) == (200, 2)
 
 
+@only_long
 def test_all_devices_that_fit_can_be_changed_once_a_filter_is_given(swagger):
     block = try_out(swagger, "patch_devices")
     block.locator('[data-param-name="type"] input').fill("gateway")
     assert status_and_json(execute(block)) == (200, examples.PATCHED_ALL)
 
 
+@only_long
 def test_get_can_be_tried_with_csv_as_its_media_type(swagger):
     """Swagger UI shows a link to the file."""
     block = try_out(swagger, "get_devices")
@@ -203,17 +210,20 @@ def test_post_can_be_tried_as_it_is(swagger, url):
     assert requests.get(f"{url}/v1/devices/{answer['data']}").json()["data"]["name"] == "test-name"
 
 
+@only_long
 def test_put_can_be_tried_as_it_is(swagger):
     status, answer = status_and_json(execute(try_out(swagger, "update_devices")))
     assert (status, answer["data"]["name"]) == (200, "new-name")
 
 
+@only_long
 def test_delete_can_be_tried_as_it_is(swagger, url):
     status, answer = status_and_json(execute(try_out(swagger, "delete_devices")))
     assert (status, answer["ids"]) == (200, ["3635138853", "5394030919"])
     assert len(requests.get(f"{url}/v1/devices").json()["data"]) == 3
 
 
+@only_long
 def test_the_import_can_be_tried_as_it_is_and_finds_what_it_says(swagger):
     answer = status_and_json(execute(try_out(swagger, "import_devices")))
     assert answer == (200, examples.IMPORTED)

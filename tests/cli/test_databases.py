@@ -9,6 +9,7 @@ from devicesvc.migrations import upgrade
 
 from tests.conftest import BIN
 from tests.hard_data import ADD
+from tests.strategies import only_long
 
 
 def ids(service):
@@ -24,7 +25,7 @@ def test_an_sqlite_file_is_made_with_the_sample_devices_and_kept(start, tmp_path
     assert ids(start("sqlite:///device.db")) == []
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=["postgresql", *(pytest.param(kind, marks=only_long) for kind in ("sqlite", "mariadb"))])
 def database(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/device.db"

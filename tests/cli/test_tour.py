@@ -132,8 +132,8 @@ class TestOk:
         assert (ended.exit_code, ended.stderr) == (0, ""), ended.output
         assert requests.get(f"{url}/v1/devices").json()["data"] == []
 
-    def test_the_url_may_lack_http_and_come_from_the_environment(self, start):
-        url = start().url
+    def test_the_url_may_lack_http_and_come_from_the_environment(self, shared_service):
+        url = shared_service.url
         for ended in (tour(url.removeprefix("http://")), tour(DEVICESVC_URL=url)):
             assert (ended.exit_code, ended.stderr) == (0, ""), ended.output
             assert f">>> requests.get('{url}/v1/devices'" in ended.stdout
@@ -343,8 +343,8 @@ def test_what_would_move_the_cursor_is_shown_as_an_escape(spoiled, registry):
     assert all(character.isprintable() or character == "\n" for character in ended.output)
 
 
-def test_it_has_colours_on_a_terminal_unless_no_color_is_set(start):
-    url = start().url
+def test_it_has_colours_on_a_terminal_unless_no_color_is_set(shared_service):
+    url = shared_service.url
     shown = on_terminal(["tour", url])
     assert "\x1b[36m# Find a device by its id\x1b[0m" in shown
     assert "\x1b[32m200\x1b[0m" in shown
@@ -380,8 +380,8 @@ def test_stopped_in_the_middle_it_undoes_everything(spoiled, registry, stop):
     assert content(registry) == before
 
 
-def test_that_nobody_reads_what_it_shows_keeps_nothing_from_being_undone(start):
-    url = start().url
+def test_that_nobody_reads_what_it_shows_keeps_nothing_from_being_undone(shared_service):
+    url = shared_service.url
     before = requests.get(f"{url}/v1/devices").json()["data"]
     subprocess.run(["bash", "-c", f"{BIN}/devicesvc tour {url} | head -n 1"], check=True, capture_output=True)
     assert requests.get(f"{url}/v1/devices").json()["data"] == before

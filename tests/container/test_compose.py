@@ -251,9 +251,9 @@ class TestScale:
         one, _ = scale.containers("api")
         done, answers = threading.Event(), []
 
-        def read():
+        def read():  # nginx may need seconds to find that a replica is gone, and on a busy machine many
             while not done.is_set():
-                answers.append(requests.get(f"{scale.url}/v1/devices/4322159209", timeout=PATIENCE).status_code)
+                answers.append(requests.get(f"{scale.url}/v1/devices/4322159209", timeout=60).status_code)
 
         reader = threading.Thread(target=read)
         reader.start()

@@ -32,6 +32,13 @@ def csv_store(path):
         yield store
 
 
+@pytest.fixture(scope="session")
+def shared_store(new_store_url, tmp_path_factory):
+    """An open store for many tests, which each say what it holds: to open one takes longer than most of them."""
+    with open_store(new_store_url(tmp_path_factory.mktemp("shared"))) as store:
+        yield store
+
+
 @pytest.fixture
 def together(store):
     """Commits changes that wait together, and returns the outcome of each."""

@@ -7,27 +7,30 @@ import pytest
 
 from devicesvc.dao.base import Cursor, PageRequest
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership
-from devicesvc.sample import DEVICES
+from tests.api.conftest import Contents
 from tests.hard_data import NIC, device
 
 NAMES = ["", "b", "B", "é", "设", "\U0001f4e1", "a", "", "b", " "]
 
 
+def numbered(number):
+    """The device of this number, with each field in an order of its own."""
+    others = ("status", "hardware_model", "hardware_sn", "software_version")
+    values = {field: NAMES[(number + turn) % 10] or "none" for turn, field in enumerate(others, 1)}
+    values["software_last_update"] = f"200{number * 3 % 4}-01-01 00:00:00"
+    return device(f"{number * 7 % 10}", name=NAMES[number] or "none", type="ab"[number % 2], **values)
+
+
+TEN = Contents(
+    [numbered(number) for number in range(10)],
+    [Group(f"g{number * 3 % 10}", f"{name}{number}", description=name) for number, name in enumerate(NAMES)],
+)
+
+
 @pytest.fixture
-def store(store):
-    """A store with ten devices of few names and types, each field in an order of its own, and as many groups."""
-
-    def change(tx):
-        tx.devices.remove([each.id for each in DEVICES])
-        for number, name in enumerate(NAMES):
-            others = ("status", "hardware_model", "hardware_sn", "software_version")
-            values = {field: NAMES[(number + turn) % 10] or "none" for turn, field in enumerate(others, 1)}
-            values["software_last_update"] = f"200{number * 3 % 4}-01-01 00:00:00"
-            tx.devices.add(device(f"{number * 7 % 10}", name=name or "none", type="ab"[number % 2], **values))
-            tx.groups.add(Group(f"g{number * 3 % 10}", f"{name}{number}", description=name))
-
-    store.write(change)
-    return store
+def store(shared_store):
+    """A store with ten devices of few names and types, and as many groups."""
+    return TEN.given_to(shared_store)
 
 
 def walk(table, where, request):

@@ -8,7 +8,13 @@ from devicesvc.dao.base import Counts, DeviceReader
 from devicesvc.errors import Conflict
 from devicesvc.model import DeviceFilter, Group, Membership, Nic
 from devicesvc.sample import DEVICES
+from tests.api.conftest import Contents
 from tests.hard_data import HARD, device
+
+
+@pytest.fixture
+def store(shared_store):
+    return Contents(list(DEVICES)).given_to(shared_store)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pymysql
 import pytest
-from devicesvc.migrations import upgrade
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -25,9 +24,8 @@ FIRST = DEVICES[0]
 
 
 @pytest.fixture
-def url(mariadb_url):
-    upgrade(mariadb_url)
-    return mariadb_url
+def url(upgraded_mariadb):
+    return upgraded_mariadb.emptied()
 
 
 @pytest.fixture
@@ -111,6 +109,8 @@ class TestDeadlock:
 
     @pytest.fixture
     def meet(self, other, one_waits):
+        threads: list[threading.Thread] = []
+
         def meet(tries):
             """A change that meets `other` the first times that it runs; `tries` is given the number of each."""
 
@@ -121,13 +121,16 @@ class TestDeadlock:
                     other.execute("START TRANSACTION")
                     other.executemany("INSERT INTO `groups` VALUES (%s, %s, '')", [(n, n) for n in range(500)])
                     other.execute("SELECT * FROM devices WHERE id = %s FOR UPDATE", (FIRST.id,))
-                    threading.Thread(target=self._want_the_registry, args=(other,)).start()
+                    threads.append(threading.Thread(target=self._want_the_registry, args=(other,)))
+                    threads[0].start()
                     one_waits()
                 tx.devices.update(FIRST.id, {"name": "changed"})
 
             return change
 
-        return meet
+        yield meet
+        for thread in threads:
+            thread.join()  # before `other` is closed
 
     def _want_the_registry(self, other):
         other.execute("UPDATE registry SET changes = changes + 1")

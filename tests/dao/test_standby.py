@@ -42,8 +42,8 @@ synchronous_standby_names = '*'
 class Server:
     """A server of the cluster, run by the user of the wheel if the tests are root's: PostgreSQL refuses root."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, find_free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder, self.port = folder, port or find_free_port()
         self.name = f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -80,9 +80,10 @@ class Server:
         if number == signal.SIGSTOP:
             until(lambda: all(map(stands_still, children(self.process.pid))), "its processes stand still")
 
-    def stop(self) -> None:
+    def stop(self, *, is_kept: bool = False) -> None:
+        """Stop it. is_kept: what it holds is to be used again."""
         self.signal(signal.SIGCONT)
-        self.process.send_signal(signal.SIGQUIT)
+        self.process.send_signal(signal.SIGINT if is_kept else signal.SIGQUIT)
         self.process.wait(60)
 
 
@@ -101,25 +102,43 @@ def run(*command: object) -> None:
     subprocess.run(list(map(str, command)), **_as_user(), check=True, capture_output=True, cwd="/")
 
 
-@pytest.fixture
-def cluster(postgres_server):  # noqa: ARG001 - the wheel makes the user when it starts its first server
-    """A primary and its synchronous standby."""
+@pytest.fixture(scope="module")
+def new_cluster(postgres_server):  # noqa: ARG001 - the wheel makes the user when it starts its first server
+    """A primary and its synchronous standby, which have never run together: to make them takes seconds, to copy them
+    does not."""
     folder = Path(tempfile.mkdtemp(prefix="devicesvc-cluster-"))
     if os.geteuid() == 0:
         user = pwd.getpwnam("pgserver")
         os.chown(folder, user.pw_uid, user.pw_gid)
-    primary, standby = Server(folder / "primary"), Server(folder / "standby")
-    run(BIN / "initdb", "-D", primary.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-    with (primary.folder / "postgresql.conf").open("a") as file:
-        file.write(SETTINGS)
+    primary, standby = Server(folder / "new/primary"), Server(folder / "new/standby")
+    try:
+        run("mkdir", folder / "new")
+        run(BIN / "initdb", "-D", primary.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        with (primary.folder / "postgresql.conf").open("a") as file:
+            file.write(SETTINGS)
+        primary.start()
+        try:
+            at = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
+            run(BIN / "pg_basebackup", *at, "-D", standby.folder, "-R", "-c", "fast", "--no-sync")
+        finally:
+            primary.stop(is_kept=True)
+        yield primary, standby
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(new_cluster):
+    """A primary and its synchronous standby, which run."""
+    new = new_cluster[0].folder.parent
+    folder = new.with_name("cluster")
+    run("cp", "--archive", new, folder)
+    primary, standby = (Server(folder / each.folder.name, each.port) for each in new_cluster)
     started = []
     try:
-        primary.start()
-        started.append(primary)
-        at = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
-        run(BIN / "pg_basebackup", *at, "-D", standby.folder, "-R", "-c", "fast", "--no-sync")
-        standby.start()
-        started.append(standby)
+        for server in (primary, standby):
+            server.start()
+            started.append(server)
         until(lambda: primary.ask("SELECT sync_state FROM pg_stat_replication"), "the standby follows")
         yield primary, standby
     finally:

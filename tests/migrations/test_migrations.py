@@ -6,9 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from itertools import count
-from pathlib import Path
 
 import pytest
 from alembic import op
@@ -22,6 +20,8 @@ from devicesvc.dao.sql import schema
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 from tests.conftest import BIN, REVISIONS
+from tests.strategies import only_long
+from tests.worker.conftest import has_open
 
 
 @pytest.fixture
@@ -149,6 +149,7 @@ class TestMariadb:
         assert said is None or re.search(words, said)
         return said is not None
 
+    @only_long
     def test_an_upgrade_that_fails_anywhere_says_what_is_done_and_goes_on_when_it_is_run_again(
         self, url, engine, names, failing, mariadb_server
     ):
@@ -165,6 +166,7 @@ class TestMariadb:
             assert names() == set()
         assert number > len(schema.metadata.tables)
 
+    @only_long
     def test_a_downgrade_too(self, url, names, failing):
         migrations.upgrade(url)
         for number in count():
@@ -198,15 +200,6 @@ class TestMariadb:
                 migrations.upgrade(url)
 
 
-def has_open(process, path):
-    folder = Path(f"/proc/{process.pid}/fd")
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):  # closed in the meantime
-            if file.readlink() == path:
-                return True
-    return False
-
-
 LOCK = {
     "sqlite": "BEGIN IMMEDIATE",
     "postgresql": "SELECT pg_advisory_xact_lock(hashtext('devicesvc.migrations'))",
@@ -227,7 +220,7 @@ def test_of_several_processes_that_upgrade_at_once_one_does_it_and_all_end_well(
 
         def waiting():
             if engine.name == "sqlite":
-                return sum(has_open(process, tmp_path / "device.db") for process in processes)
+                return sum(has_open(process.pid, tmp_path / "device.db") for process in processes)
             return connection.exec_driver_sql(WAITING[engine.name]).scalar_one()
 
         end = time.monotonic() + 60

@@ -1,7 +1,6 @@
 """What only a migration from or to MariaDB does."""
 
 import pytest
-from devicesvc.migrations import upgrade
 
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
@@ -16,9 +15,8 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def url(mariadb_url):
-    upgrade(mariadb_url)
-    return mariadb_url
+def url(upgraded_mariadb):
+    return upgraded_mariadb.emptied()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

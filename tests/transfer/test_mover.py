@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from contextlib import closing
 
 import psycopg
@@ -24,6 +25,7 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership, Nic
 from devicesvc.sample import DEVICES
 from devicesvc.transfer import csv_source, csv_target, rejects, sql_source, sql_target
+from devicesvc.transfer import mariadb as on_mariadb
 from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.mover import Result, Watcher, migrate
 from devicesvc.transfer.source import Chunk, Unreadable
@@ -99,9 +101,8 @@ def url(database):
 def target(request, tmp_path):
     """The URL of a target, ready to be filled."""
     if request.param in ("postgresql", "mariadb"):
-        made = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
-        upgrade(made)
-        return made
+        registry = {"postgresql": "upgraded_server", "mariadb": "upgraded_mariadb"}[request.param]
+        return request.getfixturevalue(registry).emptied()
     return {"csv": str(tmp_path / "to.csv"), "sqlite": f"sqlite:///{tmp_path}/to.db"}[request.param]
 
 
@@ -663,12 +664,18 @@ class TestMeanwhile:
         assert set(threading.enumerate()) <= threads
         assert go(source, target).done
 
-    def test_ctrl_c_while_a_database_is_read(self, target, tmp_path, monkeypatch):
+    def test_ctrl_c_while_it_is_read(self, target, tmp_path, monkeypatch):
         def interrupt(_data):
             raise KeyboardInterrupt
 
-        go(fill(tmp_path / "many", [device(f"d{number}") for number in range(3_000)], [], []), target)
-        monkeypatch.setattr(csv_source, "plain", interrupt)
+        go(fill(tmp_path / "from", [device(f"d{number}") for number in range(10)], [], []), target)
+        for module in (sql_source, on_mariadb):
+            monkeypatch.setattr(module, "ROWS", 2)  # so a database is not read to its end yet
+        for module in (csv_source, sql_source):
+            monkeypatch.setattr(module, "plain", interrupt)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()  # what other tests have thrown away
         with pytest.raises(KeyboardInterrupt):
             go(target, tmp_path / "back.csv")
         gc.collect()  # what is thrown away must not complain

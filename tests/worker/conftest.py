@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def first_json(answer):
 def children(pid):
     """The process ids of the children of a process."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def has_open(pid, path):
+    """Whether a process has a file open."""
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed in the meantime
+            if file.readlink() == path:
+                return True
+    return False
 
 
 def until(condition, what):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.strategies import only_long
 from tests.worker.conftest import children, first_json, read_all, request
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -163,9 +164,8 @@ BROKEN_CHUNKS = [
 
 
 @pytest.mark.parametrize("body", BROKEN_CHUNKS)
-def test_malformed_chunks_cannot_be_read_and_end_the_connection(start, body):
-    service = start()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
+def test_malformed_chunks_cannot_be_read_and_end_the_connection(shared_service, body):
+    with socket.create_connection(("127.0.0.1", shared_service.port), timeout=60) as client:
         client.sendall(request("DELETE", "/v1/devices", CHUNKED) + body + b"0\r\n\r\n" + request("GET", "/healthz"))
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -182,7 +182,7 @@ def test_some_small_chunks_or_many_larger_ones_are_taken(shared, count, size):
     assert len(first_json(shared.raw(sent))["body"]) == count * size
 
 
-@pytest.mark.parametrize(("count", "size"), [(1_000_000, 1), (30_000, 8)])
+@pytest.mark.parametrize(("count", "size"), [pytest.param(1_000_000, 1, marks=only_long), (30_000, 8)])
 def test_a_body_in_very_many_small_chunks_is_refused_before_it_costs_much(start, count, size):
     service = start()
     path = Path(f"/proc/{children(service.process.pid)[0]}/stat")

@@ -6,10 +6,12 @@ import time
 
 import pytest
 
+from tests.strategies import only_long
 from tests.worker.conftest import children, first_json, read_all, request, until
 
 SHORT = {"GRACE": 0.5, "RATE": 1_000_000}
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+ANSWERED = request("GET", "/sized?says=1&has=1")
 BODY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegin"
 
 
@@ -55,7 +57,7 @@ class TestDeadlines:
                 until(lambda sent=sent: time.monotonic() > end - 1.5 + sent / 20, "the clock goes on")
             assert first_json(read_all(client))["body"] == "12345" * 6
 
-    @pytest.mark.parametrize("begin", [b"", request("GET", "/sized?says=1&has=1")])
+    @pytest.mark.parametrize("begin", [b"", ANSWERED])
     def test_an_idle_connection_is_closed_without_a_word(self, serve, begin):
         service = serve(GRACE=0.5, keepalive=1)
         with service.connect() as client:
@@ -90,7 +92,7 @@ class TestDeadlines:
 
 
 class TestLimits:
-    @pytest.mark.parametrize("begin", [b"", HEAD, BODY, request("GET", "/sized?says=1&has=1")])
+    @pytest.mark.parametrize("begin", [BODY, *(pytest.param(each, marks=only_long) for each in (b"", HEAD, ANSWERED))])
     def test_beyond_the_limit_the_one_that_waits_longest_goes_and_the_next_is_served(self, serve, begin):
         service = serve(worker_connections=30, keepalive=60)
         clients = [service.connect() for _ in range(30)]
@@ -132,7 +134,7 @@ class TestLimits:
             client.close()
 
 
-@pytest.mark.parametrize("begin", [b"", HEAD, BODY])
+@pytest.mark.parametrize("begin", [HEAD, *(pytest.param(each, marks=only_long) for each in (b"", BODY))])
 def test_three_hundred_of_them_are_not_noticed(serve, begin):
     service = serve(threads=2)
     clients = [service.connect() for _ in range(300)]
