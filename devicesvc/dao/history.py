@@ -255,11 +255,13 @@ class History(ABC):
         there is none."""
         format = KINDS_BY_NAME[kind].format
         item = current
+        cells: dict[str, str] = {}  # put back together: one alone may not go with the others
         for row in self.rows_of(kind, id):
             if row.time <= time:
                 break
-            if row.column and item:
-                item = format.replaced(item, {row.column: row.before})
-            elif not row.column:
+            if row.column:
+                cells[row.column] = row.before
+            else:
                 item = format.from_line(row.before) if row.before else None
-        return item
+                cells.clear()
+        return format.replaced(item, cells) if item and cells else item
