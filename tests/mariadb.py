@@ -99,8 +99,9 @@ class Registry:
         except pymysql.Error:  # a test has ended all connections
             self._connection = connect(self._url)
         with self._connection.cursor() as cursor:
-            for statement in ("DELETE FROM devices", "DELETE FROM `groups`", "UPDATE registry SET changes = 0"):
-                cursor.execute(statement)
+            for table in ("devices", "`groups`", "history"):
+                cursor.execute(f"DELETE FROM {table}")
+            cursor.execute("UPDATE registry SET changes = 0")
         return self._url
 
     def close(self) -> None:

@@ -53,6 +53,7 @@ class Registry:
         """The URL, of a registry that is as if nobody had used it."""
         self._connection.execute("DELETE FROM devices")
         self._connection.execute("DELETE FROM groups")
+        self._connection.execute("DELETE FROM history")
         self._connection.execute("UPDATE registry SET changes = 0")
         return self._url
 

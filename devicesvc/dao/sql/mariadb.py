@@ -23,6 +23,10 @@ class MariadbStore(SerialStore):
         "(SELECT CAST(coalesce(sum(data_length + index_length), 0) AS signed)"
         " FROM information_schema.tables WHERE table_schema = database())"
     )
+    _HISTORY_BYTES = text(
+        "(SELECT CAST(coalesce(sum(data_length + index_length), 0) AS signed)"
+        " FROM information_schema.tables WHERE table_schema = database() AND table_name = 'history')"
+    )
     _READING = {"isolation_level": "REPEATABLE READ"}
 
     def _make_engine(self, answer: float, **pool: Any) -> Engine:
@@ -44,6 +48,12 @@ class MariadbStore(SerialStore):
             connection.exec_driver_sql("START TRANSACTION")
 
         return engine
+
+    def _begin(self, changes: int = 1) -> str:
+        return f"UPDATE registry SET changes = LAST_INSERT_ID(changes + {changes})"
+
+    def _last_number(self, connection: Connection) -> int:
+        return int(connection.connection.insert_id())  # the server has said it with the answer to the UPDATE
 
     def _may_pass(self, error: DBAPIError) -> bool:
         return bool(error.orig and error.orig.args[0] == DEADLOCK)

@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-from sqlalchemy import Engine, NullPool, text
+from sqlalchemy import Connection, Engine, NullPool, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from devicesvc.dao.base import T, Transaction
@@ -42,8 +42,8 @@ class PostgresqlStore(SqlStore):
 
     WRITERS = 8
     _IS_TRIED = False  # a change is tried again
-    _BEGIN = f"{BEGIN}; {ALONE}; {COUNT_A_CHANGE}"
     _BYTES = text("pg_database_size(current_database())")
+    _HISTORY_BYTES = text("pg_total_relation_size('history')")
     _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def _prepare(self) -> None:
@@ -81,11 +81,20 @@ class PostgresqlStore(SqlStore):
                 raise
             is_kept = bool(tx.change_set) or tx.is_proof
             source.check(is_kept=is_kept)
+            if tx.change_set:
+                tx.keep_history(self._last_number(connection))
             if not is_kept:
                 connection.rollback()
         if tx.change_set:
             self.observer.committed(1, perf_counter() - begin)
         return result
+
+    def _begin(self, changes: int = 1) -> str:  # noqa: ARG002 - each change has a transaction of its own
+        return f"{BEGIN}; {ALONE}; {COUNT_A_CHANGE}"
+
+    def _last_number(self, connection: Connection) -> int:
+        [(number,)] = self._statements.do(connection.connection, "SELECT currval('changes')")
+        return int(number)
 
     def _may_pass(self, error: DBAPIError) -> bool:
         if lost := is_lost(error):

@@ -19,7 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, Entity
 from devicesvc.model import Device, Group, Rule
@@ -37,9 +39,13 @@ metadata = MetaData(
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-def _text(name: str, length: int, *more: ForeignKey) -> "Column[str]":
+def _text(name: str, length: int, *more: ForeignKey, nullable: bool = False) -> "Column[str]":
     """A column of text. length: in characters; only MariaDB needs to know, which has no index of a text without one."""
-    return Column(name, TEXT.with_variant(String(length), "mysql"), *more, nullable=False)
+    return Column(name, TEXT.with_variant(String(length), "mysql"), *more, nullable=nullable)
+
+
+def _long_text(name: str) -> "Column[str]":
+    return Column(name, TEXT.with_variant(MEDIUMTEXT(), "mysql"), nullable=False)
 
 
 def _columns(entity: Entity[Any]) -> "list[Column[str]]":
@@ -95,4 +101,35 @@ memberships = Table(
     _reference("group_id", "groups.id", Group.RULES["id"]),
     PrimaryKeyConstraint("device_id", "group_id"),
     Index(None, "group_id", "device_id"),
+)
+
+
+def _rows_of(name: str) -> Index:
+    """An index that leads to the rows of an item in their order. Only those rows are in it that have one."""
+    has_one = text(f"{name} IS NOT NULL")
+    return Index(None, name, "number", "position", sqlite_where=has_one, postgresql_where=has_one)
+
+
+# The history: the columns of its files, whose `change` is called `number` here, and besides: the place of a row in its
+# change, and the device and the group that the row is about, if any. PostgreSQL has a sequence with the name `changes`.
+history = Table(
+    "history",
+    metadata,
+    Column("number", BigInteger, autoincrement=False, nullable=False),
+    Column("position", Integer, nullable=False),
+    _text("time", 24),
+    _text("who", 64),
+    _text("request_id", 128),
+    _text("address", 64),
+    _text("done", 16),
+    _text("kind", 16),
+    _text("id", Device.RULES["id"].max_length + 1 + Group.RULES["id"].max_length),
+    _text("column", 64),
+    _long_text("before"),
+    _long_text("after"),
+    _text("device_id", Device.RULES["id"].max_length, nullable=True),
+    _text("group_id", Group.RULES["id"].max_length, nullable=True),
+    PrimaryKeyConstraint("number", "position"),
+    _rows_of("device_id"),
+    _rows_of("group_id"),
 )

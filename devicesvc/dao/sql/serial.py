@@ -10,13 +10,14 @@ from functools import partial
 from time import perf_counter, sleep
 from typing import cast
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from devicesvc.dao.base import T, Transaction
 from devicesvc.dao.group_commit import GroupCommit, Waiting
 from devicesvc.dao.sql import store
 from devicesvc.dao.sql.reads import InTransaction
-from devicesvc.dao.sql.store import COUNT_A_CHANGE, DEFECTS, SqlStore, SqlTransaction
+from devicesvc.dao.sql.store import DEFECTS, SqlStore, SqlTransaction
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
@@ -28,7 +29,6 @@ class SerialStore(SqlStore):
     """As SqlStore, with one connection for changes."""
 
     WRITERS = 1
-    _BEGIN = COUNT_A_CHANGE
 
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
         self._group_commit = GroupCommit(self._commit, store.PATIENCE)
@@ -63,13 +63,17 @@ class SerialStore(SqlStore):
         outcomes: list[Callable[[], None]] = []
         changed = proofs = 0
         shared = len(group) > 1
-        with self._changing(self._BEGIN) as connection:
+        with self._changing(self._begin(len(group))) as connection:
+            number = self._last_number(connection) - len(group) + 1
             for change, outcome in group:
                 if shared:  # in SQL: SQLAlchemy's savepoints take a third of the time of a change
                     connection.exec_driver_sql("SAVEPOINT a_change")
                 try:
                     tx = SqlTransaction(InTransaction(connection, self._statements))
-                    outcomes.append(partial(outcome.set_result, change(tx)))
+                    result = change(tx)
+                    if tx.change_set:
+                        tx.keep_history(number + changed)
+                    outcomes.append(partial(outcome.set_result, result))
                 except Exception as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, DEFECTS):
                         raise  # the database refuses: perhaps it has taken back the savepoint too
@@ -84,6 +88,13 @@ class SerialStore(SqlStore):
             if not changed and not proofs:
                 connection.rollback()
         return changed, outcomes
+
+    def _begin(self, changes: int = 1) -> str:
+        return f"UPDATE registry SET changes = changes + {changes}"
+
+    def _last_number(self, connection: Connection) -> int:
+        [(number,)] = self._statements.do(connection.connection, "SELECT changes FROM registry")
+        return int(number)
 
     def close(self) -> None:
         self._group_commit.close()

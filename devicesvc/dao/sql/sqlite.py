@@ -25,11 +25,17 @@ SAFE_WAL = (3, 51, 3)
 
 PROBE_BYTES = 1 << 18  # that must be free beside the file: its journal and some pages of each table and index
 
+_ROW_BYTES = 150  # of a row of the history, about, besides its texts
+
 
 class SqliteStore(SerialStore):
     """A registry in an SQLite file. Raises StoreUnavailable if there is no file: SQLite would make an empty one."""
 
     _BYTES = text("(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)")
+    _HISTORY_BYTES = text(
+        f"(SELECT count(*) * (SELECT {_ROW_BYTES} + coalesce(avg(length(before) + length(after) + length(who)), 0) FROM"
+        " (SELECT * FROM history ORDER BY number DESC LIMIT 100)) FROM history)"
+    )
     _READING = {"begin": "BEGIN"}
 
     def _prepare(self) -> None:

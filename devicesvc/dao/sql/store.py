@@ -23,8 +23,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from devicesvc.dao.base import Size, Store
-from devicesvc.dao.history import ChangeSet, History
-from devicesvc.dao.sql import schema
+from devicesvc.dao.history import IMPORT, Author, ChangeSet, now
+from devicesvc.dao.sql import history, schema
+from devicesvc.dao.sql.history import SqlHistory
 from devicesvc.dao.sql.items import SqlDevices, SqlGroups
 from devicesvc.dao.sql.reads import InTransaction, Reads
 from devicesvc.dao.sql.statements import Statements
@@ -70,6 +71,12 @@ class SqlTransaction:
         self.devices = SqlDeviceWriter(source, self.change_set)
         self.groups = SqlGroupWriter(source, self.change_set)
         self.memberships = SqlMembershipWriter(source, self.devices, self.groups, self.change_set)
+        self._source = source
+
+    def keep_history(self, number: int) -> None:
+        """Add what was done to the history, as the change of this number."""
+        rows = enumerate(self.change_set.rows(number, now()))
+        self._source.change(history.ADD, [history.values(*each) for each in rows])
 
 
 class SqlStore(Store):
@@ -81,8 +88,8 @@ class SqlStore(Store):
 
     WRITERS: ClassVar[int]  # connections of a worker for changes
     _IS_TRIED: ClassVar[bool] = True  # whether each is tried before a change, which may have to fail else
-    _BEGIN: ClassVar[str]  # how a change begins that is alone and is counted in the table `registry`
     _BYTES: ClassVar[TextClause]  # how many the database has
+    _HISTORY_BYTES: ClassVar[TextClause]  # how many of them the history has, about
     _READING: ClassVar[Mapping[str, Any]]  # options of SQLAlchemy for a transaction that reads one snapshot
 
     def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
@@ -130,8 +137,14 @@ class SqlStore(Store):
         return SqlMemberships(self._reads)
 
     @property
-    def history(self) -> History:
-        raise NotImplementedError
+    def history(self) -> SqlHistory:
+        return SqlHistory(self._reads, self._settled, partial(self._changing, self._begin()), self._HISTORY_BYTES)
+
+    @contextmanager
+    def _settled(self) -> Iterator[tuple[Connection, int]]:
+        """What sees all changes that have been answered, and the number up to which none is still to come."""
+        with self._reading() as connection:
+            yield connection, history.LAST
 
     @property
     def stale_since(self) -> float | None:
@@ -158,11 +171,23 @@ class SqlStore(Store):
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
-        with self._changing(self._BEGIN) as connection:
+        with self._changing(self._begin()) as connection:
+            number = self._last_number(connection)
             if connection.execute(select(schema.registry.c.changes)).scalar_one() > 1:
                 return  # somebody else was first
-            SqlTransaction(InTransaction(connection, self._statements)).devices.put_many(first)
+            tx = SqlTransaction(InTransaction(connection, self._statements))
+            tx.devices.put_many(first)
+            tx.change_set.author = Author(IMPORT)
+            tx.keep_history(number)
         log.info("Made %s with %d sample devices: %s", self._redacted, len(first), ", ".join(each.id for each in first))
+
+    @abstractmethod
+    def _begin(self, changes: int = 1) -> str:
+        """How a transaction of so many changes begins that is alone and is counted in the table `registry`."""
+
+    @abstractmethod
+    def _last_number(self, connection: Connection) -> int:
+        """The number that a change has taken with its first statements, or the last one if it has taken several."""
 
     @abstractmethod
     def _make_engine(self, answer: float, **pool: Any) -> Engine:
