@@ -100,8 +100,13 @@ class Format(Generic[T]):
         return self.encode(item).decode().removesuffix("\n")
 
     def from_line(self, line: str) -> T:
-        """The item of a line that `line` gave. Raises Invalid."""
-        return self._from_cells(self._cells._make(_split(f"{line}\n".encode(), first=False)))
+        """The item of a line that `line` gave, maybe that of an older version, which had fewer columns. Raises
+        Invalid."""
+        cells = _split(f"{line}\n".encode(), first=False)
+        missing = list(self._defaults.values())[len(cells) :]
+        if None in missing or len(cells) > len(self.columns):
+            raise Invalid({_WHOLE_LINE: f"must have {len(self.columns)} cells, not {len(cells)}"})
+        return self._from_cells(self._cells._make([*cells, *missing]))
 
     def replaced(self, item: T, cells: Mapping[str, str]) -> T:
         """The item with other cells in these columns. Raises Invalid."""

@@ -16,6 +16,7 @@ import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import literal_column, select
 
+from devicesvc.dao.history import HistoryFilter
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
@@ -240,3 +241,24 @@ def test_a_primary_that_another_has_replaced_is_not_used(store, cluster):
     assert store.devices.get(FIRST.id).name == "new"
     store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "newer"}))
     assert standby.ask(f"SELECT name FROM devices WHERE id = '{FIRST.id}'") == "newer"
+
+
+def test_the_history_is_read_at_a_standby_but_only_a_primary_can_tell_what_is_newest(store, cluster):
+    primary, standby = cluster
+    store.write(lambda tx: tx.devices.update(FIRST.id, {"name": "last"}))
+    before = store.history.page(HistoryFilter(), None, 10)
+    with open_store(f"postgresql+psycopg://postgres@{standby.name}/postgres") as other:
+        assert other.history.page(HistoryFilter(), None, 10) == before
+        for ask in (other.history.last, lambda: other.history.after(0, 10)):
+            with pytest.raises(StoreUnavailable, match="is a standby, which has no newest change"):
+                ask()
+    primary.stop()
+    assert store.devices.get(FIRST.id)
+    assert store.history.page(HistoryFilter(), None, 10) == before
+    for ask in (store.history.last, lambda: store.history.after(0, 10)):
+        with pytest.raises(StoreUnavailable, match="Nothing was read"):
+            ask()
+    primary.start()
+    assert (
+        until(lambda: not store.stale_since and store.history.after(0, 10), "the primary is read again") == before[::-1]
+    )

@@ -35,7 +35,7 @@ class PlainStore(PostgresqlStore):
     level = ""
 
     def _commit(self, change, _is_alone):
-        with self._changing(f"BEGIN ISOLATION LEVEL {self.level}") as connection:
+        with self._changing(f"BEGIN ISOLATION LEVEL {self.level}") as (connection, _):
             tx = SqlTransaction(InTransaction(connection, self._statements))
             result = change(tx)
             connection.exec_driver_sql("COMMIT")  # here, so that it is tried again if it is refused

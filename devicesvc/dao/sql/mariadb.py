@@ -1,5 +1,6 @@
 """The registry in a MariaDB or MySQL database, or in one that speaks their protocol."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -52,7 +53,7 @@ class MariadbStore(SerialStore):
     def _begin(self, changes: int = 1) -> str:
         return f"UPDATE registry SET changes = LAST_INSERT_ID(changes + {changes})"
 
-    def _last_number(self, connection: Connection) -> int:
+    def _number(self, connection: Connection, _begun: Sequence[Any]) -> int:
         return int(connection.connection.insert_id())  # the server has said it with the answer to the UPDATE
 
     def _may_pass(self, error: DBAPIError) -> bool:

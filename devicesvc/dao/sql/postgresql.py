@@ -1,7 +1,8 @@
 """The registry in a PostgreSQL database, in which changes run at the same time: row_locks.py says how."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any
@@ -13,7 +14,7 @@ from devicesvc.dao.base import T, Transaction
 from devicesvc.dao.sql import store
 from devicesvc.dao.sql.pg_connection import is_lost
 from devicesvc.dao.sql.reads import InTransaction, Reads
-from devicesvc.dao.sql.row_locks import ALONE, TOGETHER, NotAlone, RowLocks
+from devicesvc.dao.sql.row_locks import ALONE, TOGETHER, NotAlone, RowLocks, settled
 from devicesvc.dao.sql.servers import Servers
 from devicesvc.dao.sql.standby import ClusterReads
 from devicesvc.dao.sql.store import COUNT_A_CHANGE, SqlStore, SqlTransaction, TryAgain
@@ -69,7 +70,7 @@ class PostgresqlStore(SqlStore):
 
     def _commit(self, change: Callable[[Transaction], T], is_alone: bool) -> T:
         begin = perf_counter()
-        with self._changing(f"{BEGIN}; {ALONE if is_alone else TOGETHER}") as connection:
+        with self._changing(f"{BEGIN}; {ALONE if is_alone else TOGETHER}") as (connection, begun):
             source = (InTransaction if is_alone else RowLocks)(connection, self._statements)
             tx = SqlTransaction(source)
             try:
@@ -82,7 +83,7 @@ class PostgresqlStore(SqlStore):
             is_kept = bool(tx.change_set) or tx.is_proof
             source.check(is_kept=is_kept)
             if tx.change_set:
-                tx.keep_history(self._last_number(connection))
+                tx.keep_history(self._number(connection, begun))
             if not is_kept:
                 connection.rollback()
         if tx.change_set:
@@ -92,9 +93,16 @@ class PostgresqlStore(SqlStore):
     def _begin(self, changes: int = 1) -> str:  # noqa: ARG002 - each change has a transaction of its own
         return f"{BEGIN}; {ALONE}; {COUNT_A_CHANGE}"
 
-    def _last_number(self, connection: Connection) -> int:
-        [(number,)] = self._statements.do(connection.connection, "SELECT currval('changes')")
-        return int(number)
+    def _number(self, _connection: Connection, begun: Sequence[Any]) -> int:
+        return int(begun[0][-1])
+
+    @contextmanager
+    def _settled(self) -> Iterator[tuple[Connection, int]]:
+        with self._understood("Nothing was read."), self._snapshots.connect() as connection:
+            number = settled(connection)
+            if number is None:
+                raise StoreUnavailable(f"{self._redacted} is a standby, which has no newest change. Nothing was read.")
+            yield connection, number
 
     def _may_pass(self, error: DBAPIError) -> bool:
         if lost := is_lost(error):

@@ -20,14 +20,35 @@ from devicesvc.dao.sql.pages import CHUNK
 from devicesvc.dao.sql.reads import InTransaction
 from devicesvc.dao.sql.statements import Statements
 
-# How a change begins: it locks the number that stands for all changes, and counts itself.
+# How a change begins. It locks the number that stands for all changes, and, before it takes its own number, one that
+# tells which was taken last: so its own is greater than that.
 _LOCK = 0x646576696365  # "device"; any number that no other program locks in this database
-TOGETHER = f"SELECT pg_advisory_xact_lock_shared({_LOCK}), nextval('changes')"
-ALONE = f"SELECT pg_advisory_xact_lock({_LOCK}), nextval('changes')"
+_RUNS = 0x6876 << 48  # to which the number that was taken last is added
+_TAKEN = "SELECT last_value + is_called::int - 1 FROM changes"
+_TAKE = f"pg_advisory_xact_lock_shared({_RUNS} + ({_TAKEN})), nextval('changes')"
+TOGETHER = f"SELECT pg_advisory_xact_lock_shared({_LOCK}), {_TAKE}"
+ALONE = f"SELECT pg_advisory_xact_lock({_LOCK}), {_TAKE}"
 
 # Nobody is within a change while this is held. So a change that is not seen then counts itself later.
 NOBODY_CHANGES = f"SELECT pg_advisory_xact_lock({_LOCK})"
 COUNTED = "SELECT last_value + is_called::int FROM changes"
+
+_RUNNING = f"""
+SELECT min((classid::bigint << 32 | objid::bigint) - {_RUNS}) FROM pg_locks
+WHERE locktype = 'advisory' AND classid::bigint >> 16 = {_RUNS >> 48}
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def settled(connection: Connection) -> int | None:
+    """The number up to which all changes have ended: a change with a lesser number may be committed after one with a
+    greater. What was committed up to there, the next statement sees. None if a standby is asked, which cannot tell.
+    connection: on which each statement is a transaction."""
+    if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar():
+        return None
+    taken = int(connection.exec_driver_sql(_TAKEN).scalar_one())  # before: who takes one later takes a greater one
+    running = connection.exec_driver_sql(_RUNNING).scalar()
+    return taken if running is None else min(taken, int(running))
 
 
 class NotAlone(Exception):

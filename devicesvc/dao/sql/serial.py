@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter, sleep
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -63,8 +63,8 @@ class SerialStore(SqlStore):
         outcomes: list[Callable[[], None]] = []
         changed = proofs = 0
         shared = len(group) > 1
-        with self._changing(self._begin(len(group))) as connection:
-            number = self._last_number(connection) - len(group) + 1
+        with self._changing(self._begin(len(group))) as (connection, begun):
+            number = self._number(connection, begun) - len(group) + 1
             for change, outcome in group:
                 if shared:  # in SQL: SQLAlchemy's savepoints take a third of the time of a change
                     connection.exec_driver_sql("SAVEPOINT a_change")
@@ -92,7 +92,7 @@ class SerialStore(SqlStore):
     def _begin(self, changes: int = 1) -> str:
         return f"UPDATE registry SET changes = changes + {changes}"
 
-    def _last_number(self, connection: Connection) -> int:
+    def _number(self, connection: Connection, _begun: Sequence[Any]) -> int:
         [(number,)] = self._statements.do(connection.connection, "SELECT changes FROM registry")
         return int(number)
 

@@ -22,6 +22,7 @@ class Statements:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._driver = dialect.loaded_dbapi
+        self._takes_several = dialect.name == "postgresql"
         self._written = lru_cache(1000)(self._write)
 
     def rows(self, connection: PoolProxiedConnection, query: Query, values: Values) -> Sequence[Any]:
@@ -42,7 +43,8 @@ class Statements:
             raise self.wrapped(error, connection, statement) from error
 
     def do(self, connection: PoolProxiedConnection, statement: str, parameters: Any = ()) -> Sequence[Any]:
-        """All rows of a statement in the words of the database; if it has no parameters, it may be several."""
+        """All rows of a statement in the words of the database; if it has no parameters, it may be several: then those
+        of the last one that has rows."""
         try:
             cursor = connection.cursor()
             if parameters:
@@ -50,6 +52,8 @@ class Statements:
             else:
                 cursor.execute(statement)
             rows = cursor.fetchall() if cursor.description else ()
+            while not parameters and self._takes_several and cursor.nextset():
+                rows = cursor.fetchall() if cursor.description else rows
             cursor.close()
         except self._driver.Error as error:
             raise self.wrapped(error, connection, statement, parameters) from error

@@ -138,13 +138,18 @@ class SqlStore(Store):
 
     @property
     def history(self) -> SqlHistory:
-        return SqlHistory(self._reads, self._settled, partial(self._changing, self._begin()), self._HISTORY_BYTES)
+        return SqlHistory(self._reads, self._settled, self._pruning, self._HISTORY_BYTES)
 
     @contextmanager
     def _settled(self) -> Iterator[tuple[Connection, int]]:
         """What sees all changes that have been answered, and the number up to which none is still to come."""
         with self._reading() as connection:
             yield connection, history.LAST
+
+    @contextmanager
+    def _pruning(self) -> Iterator[Connection]:
+        with self._changing(self._begin()) as (connection, _):
+            yield connection
 
     @property
     def stale_since(self) -> float | None:
@@ -171,8 +176,8 @@ class SqlStore(Store):
         self._engine.dispose()
 
     def _fill(self, first: Sequence[Device]) -> None:
-        with self._changing(self._begin()) as connection:
-            number = self._last_number(connection)
+        with self._changing(self._begin()) as (connection, begun):
+            number = self._number(connection, begun)
             if connection.execute(select(schema.registry.c.changes)).scalar_one() > 1:
                 return  # somebody else was first
             tx = SqlTransaction(InTransaction(connection, self._statements))
@@ -186,8 +191,9 @@ class SqlStore(Store):
         """How a transaction of so many changes begins that is alone and is counted in the table `registry`."""
 
     @abstractmethod
-    def _last_number(self, connection: Connection) -> int:
-        """The number that a change has taken with its first statements, or the last one if it has taken several."""
+    def _number(self, connection: Connection, begun: Sequence[Any]) -> int:
+        """The number that a transaction has taken for its change; of several changes, that of the last. begun: the rows
+        of its first statements."""
 
     @abstractmethod
     def _make_engine(self, answer: float, **pool: Any) -> Engine:
@@ -217,16 +223,16 @@ class SqlStore(Store):
         return False
 
     @contextmanager
-    def _changing(self, begin: str) -> Iterator[Connection]:
-        """A transaction to write in: it is committed unless it has ended. begin: its first statements."""
+    def _changing(self, begin: str) -> Iterator[tuple[Connection, Sequence[Any]]]:
+        """A transaction to write in: it is committed unless it has ended. begin: its first statements, whose rows come
+        with it."""
         with (
             self._understood("Nothing was changed.", TryAgain),
             self._engine.connect() as connection,
             connection.begin() as transaction,
         ):
             try:
-                self._statements.do(connection.connection, begin)
-                yield connection
+                yield connection, self._statements.do(connection.connection, begin)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     connection.invalidate(error)  # it has nothing to take back
