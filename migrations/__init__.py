@@ -3,7 +3,7 @@
 An upgrade or a downgrade is one transaction, and nobody else can begin one in the meantime. So it is done as a whole or
 not at all, also if several processes try at once or one is killed. MariaDB, however, commits each table and each index
 by itself: there, what failed in the middle is run again, and passes over the steps that are done. To add a revision, in
-a checkout: `alembic -c setup.cfg revision --rev-id 0005 -m "what changes"`.
+a checkout: `alembic -c setup.cfg revision --rev-id 0006 -m "what changes"`.
 """
 
 import os

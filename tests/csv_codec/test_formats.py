@@ -270,3 +270,15 @@ class TestColumnsThatAreMissing:
     def test_a_row_below_such_a_header_is_judged_by_it(self, row, words):
         (fault,) = GROUP_CSV.read(io.BytesIO(b"id,name\n" + row), {}).faults
         assert str(fault).startswith(words)
+
+
+class TestLine:
+    """A line of the history."""
+
+    def test_one_of_an_older_version_that_had_fewer_columns_is_read_with_the_defaults(self):
+        assert GROUP_CSV.from_line("a,alpha") == Group("a", "alpha", "")
+
+    @pytest.mark.parametrize("line", ["", "a", "a,alpha,the first,more", 'a,"alpha'])
+    def test_one_that_is_no_item_is_refused(self, line):
+        with pytest.raises(Invalid):
+            GROUP_CSV.from_line(line)

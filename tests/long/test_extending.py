@@ -30,7 +30,7 @@ from dataclasses import asdict
 from devicesvc.dao.urls import open_store, parse
 url = sys.argv[1]
 if schema := parse(url).schema():
-    assert schema.upgrade(url) == ["0005"]
+    assert schema.upgrade(url) == ["0006"]
 with open_store(url) as store:
     print(json.dumps([asdict(device) for device in store.devices.list()]))
     store.write(lambda tx: tx.devices.update("FIRST", {"location": "教室, 101"}))
@@ -175,7 +175,7 @@ class TestField:
             "devicesvc/api/schemas.py",
             "devicesvc/api/examples.py",
             "devicesvc/tour.py",
-            "migrations/versions/0005_location.py",
+            "migrations/versions/0006_location.py",
         }
         assert sum(touched.values()) <= 20
 
@@ -204,6 +204,6 @@ class TestField:
         assert set(re.findall(r"^(?:FAILED|ERROR) ([^ :]+)::", rest.stdout, re.MULTILINE)) == set(named), rest.stdout
 
     def test_without_the_revision_a_test_fails(self, with_field):
-        (with_field / "migrations/versions/0005_location.py").unlink()
+        (with_field / "migrations/versions/0006_location.py").unlink()
         ended = pytest_in(with_field, "-k", "sqlite", "tests/migrations/test_schema.py")
         assert ended.returncode == 1, ended.stdout

@@ -16,6 +16,10 @@ def connection(url, engine):
         yield connection
 
 
+def options(index):
+    return index.get("dialect_options", {}).items()
+
+
 def described(connection):
     """All that the database knows of each table: columns, keys, checks and indexes, with their names."""
     inspector = inspect(connection)
@@ -30,7 +34,11 @@ def described(connection):
             "foreign keys": {key["name"]: key for key in inspector.get_foreign_keys(table)},
             "unique": {key["name"]: key for key in inspector.get_unique_constraints(table)},
             "checks": {check["name"]: check for check in inspector.get_check_constraints(table)},
-            "indexes": {index["name"]: index for index in inspector.get_indexes(table)},
+            "indexes": {
+                # SQLite's dialect gives a condition as an object, which equals no other.
+                index["name"]: index | {"dialect_options": {name: str(value) for name, value in options(index)}}
+                for index in inspector.get_indexes(table)
+            },
         }
         for table in inspector.get_table_names()
         if table != "alembic_version"
