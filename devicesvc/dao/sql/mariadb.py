@@ -40,12 +40,14 @@ class MariadbStore(SerialStore):
             **pool,
         )
 
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
+        @event.listens_for(engine, "connect")
+        def set_up(connection: Any, _record: object) -> None:
             # A change reads after it has waited for the registry: READ COMMITTED sees what the change before it left,
             # on every server of this protocol. TiDB would show what there was before the wait.
-            if not connection.get_execution_options().get("isolation_level"):
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            connection.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
             connection.exec_driver_sql("START TRANSACTION")
 
         return engine
