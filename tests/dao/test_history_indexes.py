@@ -1,5 +1,7 @@
 """In a database, an index leads to the history of an item, and to the newest changes: nothing else is read."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import event
 
@@ -22,7 +24,8 @@ def store(store_url):
         device, group = f"d{number % 400}", f"g{number % 40}"
         item = ("changed", "device", device, "name") if number % 4 else ("added", "membership", f"{device}/{group}", "")
         rows.append(history.values(0, Row(number, *AUTHOR, *item, "", "")))
-    with open_store(store_url) as store:
+    store: Any = open_store(store_url)
+    with store:
         with store._changing(store._begin()) as (connection, _):
             store._statements.change(connection.connection, history.ADD, rows)
         with store._engine.connect() as connection:
