@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import BinaryIO
 from devicesvc.errors import StoreUnavailable
 from devicesvc.regular_file import open_regular
 
+Beside = Callable[[], Callable[[], object]] | None
 Stamp = tuple[int, ...]  # device, inode, size and time of the last change: they tell one version from every other
 
 
@@ -92,19 +93,26 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def prepare(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+def prepare(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
     """Write and sync the next version of each file, given in pieces, in its mode and owner, where nobody looks yet.
 
-    Raises StoreUnavailable: then nothing is changed and nothing is left behind.
+    beside: begins other work for the disk once the first file is written, and gives what waits for its end. So that is
+    done beside the sync of the file, and one turn of the disk may do for both.
+
+    Raises StoreUnavailable: then nothing is changed and nothing is left behind. What `beside` raises is raised too.
     """
     versions: dict[Path, Version] = {}
     try:
         for path, pieces in files.items():
-            versions[path] = _write_temporary(path, pieces)
+            versions[path] = _write_temporary(path, pieces, beside)
+            beside = None
         return versions
     except OSError as error:
         discard(versions)
         raise StoreUnavailable(_refusal(files, error)) from error
+    except StoreUnavailable:
+        discard(versions)
+        raise
 
 
 def publish(versions: Mapping[Path, Version]) -> None:
@@ -213,7 +221,7 @@ def _refusal(files: Collection[Path], error: OSError) -> str:
     return f"{next(iter(files))} cannot be written: {error.strerror}. Nothing was changed."
 
 
-def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
+def _write_temporary(path: Path, pieces: Iterable[bytes], beside: Beside) -> Version:
     temporary = _temporary(path)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -223,7 +231,12 @@ def _write_temporary(path: Path, pieces: Iterable[bytes]) -> Version:
                 left = memoryview(piece)
                 while left:
                     left = left[file.write(left) :]
-            sync_file(file)
+            wait = beside() if beside else None
+            try:
+                sync_file(file)
+            finally:
+                if wait:
+                    wait()
         # A file that is open for writing would keep its disk from becoming read-only.
         return Version(temporary.open("rb"), temporary)
     except BaseException:

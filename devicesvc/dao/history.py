@@ -24,6 +24,8 @@ MAX_ROWS = 100  # of one change in a list of changes; `History.change` gives all
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 NOT_KEPT = "not kept"  # takes back the row before it that is the same in all else: a crash came before what that tells
 
+REGISTRY = "registry"  # the kind of a row that says that a migration or a restore has put everything in place
+
 # Who has changed something, if it was no request:
 FILE = "file"  # a person, in an editor
 IMPORT = "import"  # the devices that a new registry begins with

@@ -9,6 +9,7 @@ lock of the folder too: nobody deletes that in passing.
 import fcntl
 import logging
 import os
+import re
 import stat
 import threading
 import time
@@ -22,6 +23,8 @@ from devicesvc.regular_file import open_regular
 
 FOLDER_PATIENCE = 1.0  # seconds; nobody of ours holds a folder for longer than a few renames take
 COMMITS = 1 << 20  # the number of commits starts again here
+KEPT = re.compile(rb"([0-9]{18})\n")  # how the lock file begins
+KEPT_SIZE = 19
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,9 @@ class CommitCounter:
     """Tells by one short system call that a process has committed: by the size of the lock file, which every process
     keeps open. So the same call also tells whether the file was deleted. Whoever commits raises it by `count`.
 
+    The file begins with the number of the last change in the history that was kept. It is not synced: after a crash of
+    the machine it may be an older one, or gone.
+
     path: of the devices.
     """
 
@@ -105,6 +111,14 @@ class CommitCounter:
             return None
         return found.st_size if found and found.st_nlink else None
 
+    def kept(self) -> int:
+        """The number of the last change that was kept; 0 if it cannot be had."""
+        try:
+            found = KEPT.match(os.pread(self._file.fileno(), KEPT_SIZE, 0)) if self._file else None
+        except (OSError, ValueError):  # it was closed meanwhile
+            return 0
+        return int(found[1]) if found else 0
+
     def follow(self) -> None:
         """Open the lock file that there is now, if it is another one than before: somebody may have removed it."""
         with self._following:
@@ -117,14 +131,15 @@ class CommitCounter:
             except OSError:
                 self.close()
 
-    def count(self, lock: int) -> None:
-        """Raise the number. lock: the open lock file. The caller holds it, and the folder."""
+    def count(self, lock: int, kept: int) -> None:
+        """Raise the number of commits, and note the last change that was kept. lock: the open lock file. The caller
+        holds it, and the folder."""
         with suppress(OSError):  # what was committed stays so; the others see it a little later
-            _raise_size(lock)
+            _note(lock, kept)
             is_known = _is_at(self._lock, lock)
             while not is_known:  # it was deleted: those who have opened the next one must know too
                 with open(self._lock, "r+b", buffering=0, opener=_open_no_link) as file:
-                    _raise_size(file.fileno())
+                    _note(file.fileno(), kept)
                     is_known = _is_at(self._lock, file.fileno())
 
     def close(self) -> None:
@@ -193,5 +208,8 @@ def _is_at(path: Path, handle: int) -> bool:
         return False
 
 
-def _raise_size(handle: int) -> None:
-    os.ftruncate(handle, (os.fstat(handle).st_size + 1) % COMMITS)
+def _note(handle: int, kept: int) -> None:
+    """First the change, then the size, which tells of it."""
+    os.pwrite(handle, b"%018d\n" % kept, 0)
+    size = os.fstat(handle).st_size + 1
+    os.ftruncate(handle, size if size < COMMITS else KEPT_SIZE)

@@ -14,6 +14,7 @@ from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.csv import store as csv_store_module
 from devicesvc.dao.csv.store import CsvStore
+from devicesvc.dao.history import HistoryFilter
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.sample import DEVICES
@@ -304,8 +305,8 @@ def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monk
     edited = content([device("mine")])
     real = durable_file.prepare
 
-    def prepare(files):
-        prepared = real(files)
+    def prepare(files, beside):
+        prepared = real(files, beside)
         new = path.with_name("new")
         new.write_bytes(edited)
         new.replace(path)
@@ -319,6 +320,9 @@ def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monk
     assert [each.name for each in path.parent.iterdir() if each.name.endswith(".tmp")] == []
     store.write(add(device("1")))
     assert path.read_bytes() == edited + encode(device("1"))
+    assert [(each.who, each.rows[0].done) for each in store.history.page(HistoryFilter(device_id="1"), None, 9)] == [
+        ("-", "added")
+    ]
 
 
 def test_if_the_write_fails_every_change_says_so_also_a_refused_one(together, store, monkeypatch):

@@ -170,7 +170,7 @@ def test_the_empty_lock_file_of_an_older_version_is_used(path, looks):
         store.devices.list()
         assert not looks
         store.write(rename("new"))
-    assert lock.stat().st_size == 1
+    assert lock.stat().st_size > 0
 
 
 def test_a_store_that_is_closed_keeps_no_lock_file_open(store, path):

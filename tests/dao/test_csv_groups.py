@@ -42,7 +42,10 @@ def store(csv_store):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """The files of the registry, without its history."""
+    return sorted(
+        each.name for each in folder.iterdir() if not each.name.startswith(".") and "history" not in each.name
+    )
 
 
 class TestFiles:

@@ -9,6 +9,7 @@ from devicesvc.dao import lock_file
 from devicesvc.dao.base import PageRequest
 from devicesvc.dao.csv import store as store_module
 from devicesvc.dao.csv.snapshot import Table
+from devicesvc.dao.history import now
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import DeviceFilter
@@ -158,19 +159,22 @@ def test_a_link_stays_a_link(tmp_path, path):
     assert b"\n1,n,t" in path.read_bytes()
 
 
-def test_nothing_but_the_file_and_its_lock_is_left_in_the_folder(store, path):
+def test_nothing_but_the_file_its_history_and_its_lock_is_left_in_the_folder(store, path):
     store.write(add(device("1")))
     store.ping()
-    assert {each.name for each in path.parent.iterdir()} == {"device.csv", ".device.csv.lock"}
+    history = f"history-{now()[:7]}.csv"
+    assert {each.name for each in path.parent.iterdir()} == {"device.csv", history, ".device.csv.lock"}
 
 
 def test_a_temporary_file_of_a_crash_is_swept_at_the_next_start_and_none_of_another_registry(path):
     open_store(str(path), DEVICES).close()
     left, others = path.with_name(".device.csv.0123abcd.tmp"), path.with_name(".device.csv.new.0123abcd.tmp")
-    left.write_bytes(b"half")
-    others.write_bytes(b"half")
+    history = path.with_name(".history-2020-01.csv.0123abcd.tmp")
+    for each in (left, others, history):
+        each.write_bytes(b"half")
     open_store(str(path)).close()
     assert not left.exists()
+    assert not history.exists()
     assert others.exists()
 
 

@@ -7,7 +7,7 @@ file, each some hundred lines long. Until then, what the changes of the commit d
 
 import io
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -143,9 +143,18 @@ class Table(Generic[T]):
     def items_by_line(self) -> dict[bytes, T]:
         return {line: item for key, line in self.lines().items() if (item := self.get(key))}
 
-    def lines(self) -> dict[str, bytes]:
-        """The line of each item by key, in the order of the file."""
-        return {key: line for block in self._blocks for key, line in zip(block.keys, block.lines(), strict=True)}
+    def lines(self, but: Container[bytes] = ()) -> dict[str, bytes]:
+        """The line of each item by key, in the order of the file, without the blocks of this content."""
+        blocks = (block for block in self._blocks if block.content not in but)
+        return {key: line for block in blocks for key, line in zip(block.keys, block.lines(), strict=True)}
+
+    def differences(self, after: "Table[T]") -> dict[str, T | None]:
+        """The keys whose lines differ in another table, each with its item in this one; None if it has none."""
+        if self is after:
+            return {}
+        shared = {block.content for block in self._blocks} & {block.content for block in after._blocks}
+        old, new = self.lines(shared), after.lines(shared)
+        return {key: self.get(key) for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
     def __len__(self) -> int:
         return len(self._slots)

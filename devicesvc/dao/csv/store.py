@@ -25,10 +25,13 @@ from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.base import Size, Store, T, Transaction
 from devicesvc.dao.csv.background import Background
 from devicesvc.dao.csv.file import CsvFile, journal_path, locked_registry, registry_paths
+from devicesvc.dao.csv.history import CsvHistory
+from devicesvc.dao.csv.months import named_paths
+from devicesvc.dao.csv.recording import Batch, Recorder
 from devicesvc.dao.csv.snapshot import Snapshot
 from devicesvc.dao.csv.tables import CsvDevices, CsvGroups, CsvMemberships, CsvTransaction
 from devicesvc.dao.group_commit import GroupCommit, Waiting
-from devicesvc.dao.history import History
+from devicesvc.dao.history import IMPORT, Author, ChangeSet
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device
@@ -63,6 +66,8 @@ class CsvStore(Store):
         self._snapshot = self._read_snapshot()  # the last good one
         self._group_commit = GroupCommit(self._commit)
         self._commits = lock_file.CommitCounter(self._path)
+        self._recorder = Recorder(self._path)
+        self._history = CsvHistory(self._path, self._kept, lambda: self._recorder.fault, self._locked)
         self._folder = lock_file.FolderLock(self._path.parent)
         self._look: tuple[int | None, float] = None, 0.0  # the last one: the number of commits, and when it was
         self._reading = Background(self._read_again)
@@ -79,11 +84,16 @@ class CsvStore(Store):
     def _open(self, first: Sequence[Device]) -> None:
         if self._path.exists():
             self._reload()  # before the lock is had: of many workers, the last would wait too long for it
-        with self._locked():
-            durable_file.sweep([journal_path(self._path), *(file.path for file in self._files)])
+        with self._locked() as lock:
+            files = [file.path for file in self._files]
+            durable_file.sweep([journal_path(self._path), *files, *named_paths(self._path)])
             if not self._path.exists():
                 self._make(first)
             self._reload()
+            try:
+                self._reconcile(lock)
+            except StoreUnavailable as error:  # such as a full disk: then changes are refused
+                log.error("%s", error)
         if fault := self._fault():
             raise StoreUnavailable(fault)
         for file in self._files:
@@ -104,8 +114,8 @@ class CsvStore(Store):
         return CsvMemberships(self._current().memberships)
 
     @property
-    def history(self) -> History:
-        raise NotImplementedError
+    def history(self) -> CsvHistory:
+        return self._history
 
     def _write(self, change: Callable[[Transaction], T]) -> T:
         return cast(T, self._group_commit.run(change))
@@ -123,11 +133,12 @@ class CsvStore(Store):
         return Size(len(snapshot.devices), len(snapshot.groups), len(snapshot.memberships), size)
 
     def ping(self) -> None:
-        with self._locked():
+        with self._locked() as lock:
             self._reload()
             self._refuse_if_broken()
-            # As much as a change of all files takes, and a long row.
-            durable_file.prove_space(self._path, sum(file.tracker.size for file in self._files) + MAX_LINE)
+            self._reconcile(lock)
+            # As much as a change of all files takes, and a long row in a file and in the history.
+            durable_file.prove_space(self._path, sum(file.tracker.size for file in self._files) + 2 * MAX_LINE)
 
     def close(self) -> None:
         self._group_commit.close()
@@ -136,6 +147,7 @@ class CsvStore(Store):
                 file.tracker.mark_read(None)
                 file.tracker.close_old()
             self._commits.close()
+            self._recorder.close()
 
     def _commit(self, group: Sequence[Waiting]) -> None:
         """Commit the changes, once nobody changes a file in place."""
@@ -161,17 +173,19 @@ class CsvStore(Store):
             self._refuse_if_broken()
             if (wait := max(file.tracker.unquiet(QUIET) for file in self._files)) > 0:
                 return wait
-            tx, changed = CsvTransaction(self._snapshot), 0
+            self._reconcile(lock)
+            tx, changed, batch = CsvTransaction(self._snapshot), 0, self._recorder.batch()
             for change, outcome in group:
                 try:
                     outcomes.append(partial(outcome.set_result, tx.run(change)))
                     changed += bool(tx.change_set)
+                    batch.add(tx.change_set)
                 except Exception as error:  # whatever it is, it belongs to the caller of this change alone
                     outcomes.append(partial(outcome.set_exception, error))
             if changed or any(file.in_doubt for file in self._files):
                 # First the orphaned memberships leave the file, so that an id that comes back revives none of them.
-                self._replace(self._snapshot, lock)
-                self._replace(tx.snapshot(), lock)
+                self._replace(self._snapshot, lock, self._recorder.batch())
+                self._replace(tx.snapshot(), lock, batch)
                 self.observer.committed(changed, perf_counter() - begin)
             for tell in outcomes:
                 tell()
@@ -179,9 +193,9 @@ class CsvStore(Store):
                 file.tracker.close_old()
         return 0
 
-    def _replace(self, snapshot: Snapshot, lock: int) -> None:
-        """Put the next snapshot into the files that differ from it, show it to the readers, and count it, so that every
-        process knows of it."""
+    def _replace(self, snapshot: Snapshot, lock: int, batch: Batch) -> None:
+        """Put the next snapshot into the files that differ from it, and before that the batch into the history; show it
+        to the readers, and count it, so that every process knows of it."""
         tables: dict[CsvFile[Any], Any] = {
             file: table
             for file, table in zip(self._files, snapshot[:3], strict=True)
@@ -189,10 +203,12 @@ class CsvStore(Store):
         }
         if not tables:
             return
-        versions = durable_file.prepare({file.path: file.content(table) for file, table in tables.items()})
+        contents = {file.path: file.content(table) for file, table in tables.items()}
+        versions = durable_file.prepare(contents, partial(self._recorder.begin, batch) if batch.rows else None)
         with self._folder.held():
             if not self._is_current():
                 durable_file.discard(versions)
+                self._recorder.take_back(batch)
                 raise StoreUnavailable(f"{self._path} was edited at the same moment. Nothing was changed; try again.")
             with ExitStack() as publishing:
                 for file in tables:
@@ -204,7 +220,8 @@ class CsvStore(Store):
                     file.in_doubt = False
                     file.table = table
                     file.tracker.mark_read(versions[file.path])
-            self._commits.count(lock)
+                self._recorder.confirm(batch)
+            self._commits.count(lock, self._recorder.kept)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -240,9 +257,10 @@ class CsvStore(Store):
         """Read what others have changed: between two of their commits or, if the lock cannot be had, as it is."""
         with self._mutex:
             try:
-                with locked_registry(self._path, READER_PATIENCE):
+                with locked_registry(self._path, READER_PATIENCE) as lock:
                     begin()
                     self._reload()
+                    self._reconcile(lock)
             except StoreUnavailable:
                 begin()
                 self._reload()
@@ -258,13 +276,25 @@ class CsvStore(Store):
         if not self._fault():
             if self._snapshot.stale_since:
                 log.info("%s is in order again: changes are taken.", self._path)
-            self._snapshot = self._read_snapshot()
+            before, self._snapshot = self._snapshot, self._read_snapshot()
+            self._recorder.note(before, self._snapshot)
         elif not self._snapshot.stale_since:
             self._snapshot = self._snapshot._replace(stale_since=time())
         for file, version in versions.items():
             file.tracker.mark_read(version)
             file.tracker.close_old()
         self.observer.reloaded()
+
+    def _reconcile(self, lock: int) -> None:
+        """Hold the history against the files, unless they are broken. Raises StoreUnavailable."""
+        if not self._fault() and self._recorder.reconcile(self._snapshot, self._kept()):
+            self._commits.count(lock, self._recorder.kept)
+
+    def _kept(self) -> int:
+        """The number of the last change that is known to be kept."""
+        if self._commits.value() is None:
+            self._commits.follow()
+        return max(self._recorder.kept, self._commits.kept())
 
     def _read_snapshot(self) -> Snapshot:
         """The snapshot of what was read from the files."""
@@ -286,7 +316,12 @@ class CsvStore(Store):
                 words = f"{self._path} is missing, but {file.path} is there"
                 raise StoreUnavailable(f"{words}: put the first one back, or move the other away.")
         content = [DEVICE_CSV.header, *map(DEVICE_CSV.encode, first)]
-        versions = durable_file.prepare({self._path: content})
+        self._recorder.reconcile(self._snapshot, self._kept())
+        batch, imported = self._recorder.batch(), ChangeSet()
+        imported.author = Author(IMPORT)
+        imported.added(first)
+        batch.add(imported)
+        versions = durable_file.prepare({self._path: content}, partial(self._recorder.begin, batch))
         with self._folder.held():
             if not self._path.exists():
                 durable_file.publish(versions)
