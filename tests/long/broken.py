@@ -16,7 +16,8 @@ from typing import Any
 
 from devicesvc import cli, server
 from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.durable_file import Version
+from devicesvc.dao.csv.recording import Batch, Recorder
+from devicesvc.dao.durable_file import Beside, Version
 from devicesvc.errors import StoreUnavailable
 
 CHUNK = 4096
@@ -28,7 +29,9 @@ good_prepare, good_publish, good_locked = durable_file.prepare, durable_file.pub
 _coming: dict[Path, bytes] = {}
 
 
-def _remember(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+def _remember(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
+    if beside:
+        beside()()
     _coming.update({path: b"".join(pieces) for path, pieces in files.items()})
     return {path: Version(open(os.devnull, "rb")) for path in files}  # like no file: the store reads what was written
 
@@ -52,9 +55,9 @@ def _lock_nothing(_handle: int) -> bool:
     return True
 
 
-def _prepare_or_pretend(files: Mapping[Path, Iterable[bytes]]) -> dict[Path, Version]:
+def _prepare_or_pretend(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
     try:
-        return good_prepare(files)
+        return good_prepare(files, beside)
     except StoreUnavailable:
         return {path: Version(path.open("rb", buffering=0)) for path in files}
 
@@ -92,7 +95,37 @@ def _publish_half_at_first(versions: Mapping[Path, Version]) -> None:
         durable_file.sync_folder = real
 
 
-# What each variant puts in the place of functions of durable_file and lock_file.
+def _begin_late(recorder: Recorder, batch: Batch) -> Callable[[], object]:
+    """Write nothing yet."""
+    late_batches[recorder] = batch
+    return lambda: None
+
+
+def _write_late(recorder: Recorder, batch: Batch) -> None:
+    if late_batches.pop(recorder, None):
+        recorder.write(batch)
+    good_confirm(recorder, batch)
+
+
+def forget_to_look(recorder: Recorder, _snapshot: object, kept: int) -> bool:
+    """Go on where the history ends, whatever there is."""
+    with suppress(StoreUnavailable):
+        end, rows = recorder._news(None)
+        recorder._number = max([kept, recorder._number, *(row.change for row in rows)])
+        recorder._end, recorder._is_open, recorder.kept = end, True, recorder._number
+    return False
+
+
+late_batches: dict[Recorder, Batch] = {}
+good_confirm = Recorder.confirm
+
+
+def _sync_all_but_the_history(file: Any) -> None:
+    if "history-" not in os.readlink(f"/proc/self/fd/{file.fileno()}"):
+        os.fsync(file.fileno())
+
+
+# What each variant puts in the place of functions of durable_file and lock_file, and of methods of the recorder.
 VARIANTS: dict[str, dict[str, Callable]] = {
     "none": {},
     "in place": {"prepare": _remember, "publish": _write_in_place},
@@ -101,6 +134,9 @@ VARIANTS: dict[str, dict[str, Callable]] = {
     "no sweep": {"sweep": _do_nothing},
     "no lock": {"try_lock": _lock_nothing, "publish": _publish_late},
     "the first folder fsync fails": {"publish": _publish_half_at_first},
+    "the history comes after": {"begin": _begin_late, "confirm": _write_late},
+    "no fsync of the history": {"sync_file": _sync_all_but_the_history},
+    "no look at the history": {"reconcile": forget_to_look},
     "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
 }
 
@@ -116,9 +152,8 @@ def _say_ready(worker: Any) -> None:
 def main() -> None:
     variant, what, *arguments = sys.argv[1:]
     for name, function in VARIANTS[variant].items():
-        module = lock_file if name in ("locked", "try_lock") else durable_file
-        getattr(module, name)  # a name that is not there any more would break nothing
-        setattr(module, name, function)
+        owner = next(each for each in (Recorder, lock_file, durable_file) if name in vars(each))
+        setattr(owner, name, function)
     if what == "serve":
         server.post_worker_init = _say_ready
         cli.main(["serve", *arguments])

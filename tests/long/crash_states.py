@@ -6,7 +6,8 @@ POSIX promises little, and so little is assumed here, less than what any one fil
 
 - A crash comes after any of the calls. What an fsync has covered by then is there.
 - Of what was done to a file since its last fsync there may be nothing, all, the first so many calls, or part of a
-  call: cut short, or at full length with blocks of 512 bytes that hold zeros or what was there before.
+  call: cut short, or at full length with blocks of 512 bytes that hold zeros or what was there before. What comes
+  before the first byte that was written stays.
 - Of the names made, changed or removed since the last fsync of the folder there may be any subset. An fsync of a file
   covers its data, not its name. A rename gives the new name in one step, but the old one may stay.
 - A disk keeps its word: what it says is synced stays, and blocks do not change by themselves.
@@ -140,8 +141,14 @@ def _contents(durable: bytes, changes: list[Data | Size]) -> set[bytes]:
     found = {durable}
     for count in range(1, len(changes) + 1):
         content = _changed(durable, changes[:count])
-        found |= {content, *_torn(content, durable)}
+        safe = min(len(durable), *(_start(change) for change in changes[:count]))
+        found |= {content, *(durable[:safe] + torn for torn in _torn(content[safe:], durable[safe:]))}
     return found
+
+
+def _start(change: Data | Size) -> int:
+    """Where a change begins: what was synced before that place stays."""
+    return change.offset if isinstance(change, Data) else change.size
 
 
 def _torn(new: bytes, old: bytes) -> Iterator[bytes]:
@@ -160,16 +167,17 @@ def _torn(new: bytes, old: bytes) -> Iterator[bytes]:
 def read_trace(trace: str, folder: Path, before: Mapping[str, bytes]) -> list[Step]:
     """Read the output of `strace -f -xx -e trace=MODELLED,FOREIGN` as the steps that touch the folder, which held
     `before`. Raises ValueError at a call that the model does not know."""
-    return list(_Reader(folder, {name: file for file, name in enumerate(before)}).steps(trace))
+    return list(_Reader(folder, before).steps(trace))
 
 
 class _Reader:
     """Follows which descriptor is which file, while the calls go by."""
 
-    def __init__(self, folder: Path, names: dict[str, int]) -> None:
+    def __init__(self, folder: Path, before: Mapping[str, bytes]) -> None:
         self._folder = folder
-        self._names = names
-        self._count = len(names)
+        self._names = {name: file for file, name in enumerate(before)}
+        self._sizes = dict(enumerate(map(len, before.values())))
+        self._count = len(before)
         self._open: dict[int, int | None] = {}  # descriptor -> file, or None for the folder
         self._at: dict[int, int] = {}  # descriptor -> where the next write goes
 
@@ -208,7 +216,7 @@ class _Reader:
     def _openat(self, name: str | None, arguments: str, descriptor: int) -> Iterator[Step]:
         if name is None:
             return
-        if any(flag in arguments for flag in ("O_APPEND", "O_TMPFILE", "SYNC")):
+        if any(flag in arguments for flag in ("O_TMPFILE", "SYNC")):
             raise ValueError(f"the model does not know openat({arguments})")
         self._at[descriptor] = 0
         if name == "":
@@ -218,17 +226,25 @@ class _Reader:
             self._names[name], self._count = self._count, self._count + 1
             yield Name(name, self._names[name])
         elif "O_TRUNC" in arguments:
-            yield Size(self._names[name], 0)
+            yield from self._resized(self._names[name], 0)
         self._open[descriptor] = self._names[name]
+        if "O_APPEND" in arguments:  # by one process at a time, so all it writes comes after what is there now
+            self._at[descriptor] = self._sizes.get(self._names[name], 0)
 
     def _write(self, descriptor: int, data: bytes, offset: int | None) -> Iterator[Step]:
         if descriptor in self._open:
             start = self._at[descriptor] if offset is None else offset
             if offset is None:
                 self._at[descriptor] += len(data)
-            yield Data(self._file(descriptor), start, data)
+            file = self._file(descriptor)
+            self._sizes[file] = max(self._sizes.get(file, 0), start + len(data))
+            yield Data(file, start, data)
         elif data == ANSWER:
             yield Answer()
+
+    def _resized(self, file: int, size: int) -> Iterator[Step]:
+        self._sizes[file] = size
+        yield Size(file, size)
 
     def _file(self, descriptor: int) -> int:
         file = self._open[descriptor]
@@ -244,7 +260,7 @@ class _Reader:
             case "fsync" | "fdatasync":
                 yield Sync(self._open[descriptor])
             case "ftruncate":
-                yield Size(self._file(descriptor), numbers[1])
+                yield from self._resized(self._file(descriptor), numbers[1])
             case _:
                 raise ValueError(f"the model does not know {name} on a file of the folder")
 

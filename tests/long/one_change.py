@@ -5,10 +5,14 @@ python -m tests.long.one_change CHANGE PATH
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
+from devicesvc.dao import history
 from devicesvc.dao.base import Store, Transaction
+from devicesvc.dao.history import KINDS_BY_NAME
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device, Group, Membership
@@ -31,11 +35,37 @@ class Registry:
     def of(cls, store: Store) -> "Registry":
         return cls(tuple(store.devices.list()), tuple(store.groups.list()), tuple(store.memberships.list()))
 
+    @classmethod
+    def told_by(cls, store: Store) -> "Registry":
+        """What the rows of the history make of nothing, one after another."""
+        items: dict[tuple[str, str], Any] = {}
+        for change in changes(store):
+            for (kind, id), rows in groupby(change.rows, key=lambda row: (row.kind, row.id)):
+                format, cells = KINDS_BY_NAME[kind].format, {}
+                for row in rows:
+                    if row.column:
+                        cells[row.column] = row.after
+                    else:
+                        items[kind, id] = format.from_line(row.after) if row.after else None
+                        cells.clear()
+                if cells:
+                    items[kind, id] = format.replaced(items[kind, id], cells)
+        kinds = [[items[each] for each in sorted(items) if each[0] == kind and items[each]] for kind in KINDS_BY_NAME]
+        return cls(*map(tuple, kinds))
+
     def fill(self, tx: Transaction) -> None:
         """Put all into an empty store that has only the devices."""
         for group in self.groups:
             tx.groups.add(group)
         tx.memberships.add(self.memberships)
+
+
+def changes(store: Store) -> Iterator[history.Change]:
+    """All changes of the history, the oldest first, each with all its rows."""
+    number = 0
+    while some := store.history.after(number, 100):
+        yield from (store.history.get(each.number) for each in some)
+        number = some[-1].number
 
 
 @dataclass(frozen=True)

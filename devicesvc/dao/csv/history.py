@@ -98,7 +98,7 @@ class CsvHistory(History):
                     found.count += 1
                 for found in changes.values():
                     count = found.count
-                    if where != HistoryFilter():
+                    if _needles(where):  # else all rows were looked at
                         count = sum(1 for _ in self._rows_of_change(month, *found.start[:2]))
                     yield found.change(count, reversed(found.rows))
 
@@ -109,7 +109,7 @@ class CsvHistory(History):
         end = month.end if until is None else month.place(lambda start: start.time < until)
         if first := next(self._rows(month, month.place(lambda start: start.change < top)), None):
             end = min(end, month.place(lambda start: start.time <= first.time))
-        rows = self._parsed(month, month.lines_back(begin, end, _needle(where)))
+        rows = self._parsed(month, month.lines_back(begin, end, *_needles(where)))
         for _, commit in groupby(rows, key=_time):
             gone: set[Row] = set()
             yield (row for row in commit if not _takes_back(row, gone) and row.change < top and where.matches(row))
@@ -278,15 +278,17 @@ def _may_have(month: str, where: HistoryFilter) -> bool:
     return (where.since or "") <= f"{month}~" and (where.until is None or month <= where.until)
 
 
-def _needle(where: HistoryFilter) -> bytes:
-    """What is in each line of which a row fits; one of several such texts, the rarest."""
+def _needles(where: HistoryFilter) -> list[bytes]:
+    """Of these one is in each line of which a row fits. A long text is found sooner than a short one."""
     if where.request_id is not None:
-        return b"," + encode_cell(where.request_id) + b","
+        return [b"," + encode_cell(where.request_id) + b","]
     if where.device_id is not None:
-        return b"," + encode_cell(where.device_id)
+        id = encode_cell(where.device_id)
+        return [b",device," + id + b",", b",membership," + id + b"/"]
     if where.group_id is not None:
-        return encode_cell(where.group_id) + b","
-    return b"" if where.who is None else b"," + encode_cell(where.who) + b","
+        id = encode_cell(where.group_id)
+        return [b",group," + id + b",", b"/" + id + b","]
+    return [] if where.who is None else [b"," + encode_cell(where.who) + b","]
 
 
 def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import SEEK_END
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -98,16 +99,17 @@ class Month:
             yield block
             end -= len(block)
 
-    def lines_back(self, begin: int, end: int, needle: bytes = b"") -> Iterator[bytes]:
-        """The lines between two places in which this is, the last one first."""
+    def lines_back(self, begin: int, end: int, *needles: bytes) -> Iterator[bytes]:
+        """The lines between two places in which one of these is, or all if there are none, the last one first."""
+        wanted = needles or (b"",)
         for block in self.blocks_back(begin, end):
-            if needle in block:
+            if any(needle in block for needle in wanted):
                 lines = block.split(b"\n")
                 rest = lines.pop()  # of a line without end
                 if rest:
                     yield rest
                 for line in reversed(lines):
-                    if needle in line:
+                    if any(needle in line for needle in wanted):
                         yield line + b"\n"
 
     def place(self, is_before: Callable[[Start], bool]) -> int:
@@ -131,7 +133,7 @@ class Month:
             return self.lines(self.begin, self.end, PIECE)
         found = self.lines(place - 1, self.end, PIECE)
         next(found)  # the end of the line before
-        return ((start, line) for start, line in found if start < end)
+        return takewhile(lambda each: each[0] < end, found)
 
     def first(self) -> Start | None:
         """How the first row starts."""

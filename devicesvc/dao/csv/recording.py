@@ -169,7 +169,8 @@ class Recorder:
                     if self._read_back(month, begin, rows) or begin > month.begin:
                         break
         except OSError as error:
-            raise StoreUnavailable(f"The history beside {self._devices} cannot be read: {error.strerror}.") from error
+            where = error.filename or self._devices.parent
+            raise StoreUnavailable(f"{where} cannot be read or written: {error.strerror}.") from error
         return end, rows[::-1]
 
     def _read_back(self, month: Month, begin: int, rows: list[Row]) -> bool:
@@ -265,7 +266,7 @@ class Recorder:
             durable_file.discard(versions)
 
     def _fail(self, words: str) -> None:
-        fault = f"{words} Changes are made, but not recorded."
+        fault = f"{words} Until that is mended, changes are made, but not recorded."
         if fault != self.fault:
             log.error("%s", fault)
         self.fault = fault
