@@ -7,7 +7,7 @@ from email.utils import formatdate
 from time import time
 from typing import Any
 
-from devicesvc.handover import READING, REFUSAL
+from devicesvc.handover import AT_ONCE, READING, REFUSAL, Parked
 from devicesvc.worker.request import Refusal, Request
 
 HIGH = 64 * 1024  # bytes of an answer that wait to be sent: then the app rests
@@ -24,7 +24,8 @@ class Answer:
     """Runs the app for one request, in any thread. An answer that the app gives in pieces is made as it is sent.
 
     parts: what is to be sent. is_complete: whether nothing more will come. closes: whether the connection ends then.
-    was_asked_to_close: whether the client knows that it does.
+    was_asked_to_close: whether the client knows that it does. parked: if the request is to wait, for what; until
+    when at most; and news: how much there was when it was run (parking.py).
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], request: Request, closes: bool) -> None:
@@ -32,6 +33,9 @@ class Answer:
         self.is_complete = False
         self.closes = closes or request.closes
         self.was_asked_to_close = request.closes
+        self.parked: Parked | None = None
+        self.until: float | None = None
+        self.news = 0
         self._app = app
         self._request = request
         self._size = 0  # bytes in parts
@@ -65,12 +69,22 @@ class Answer:
                 if self._size > high and self._left != 0:
                     return
             self._finish()
+        except Parked as parked:
+            self.parked = parked
+            return
         except (Exception, SystemExit):
             log.exception("The app failed at %s %s", self._request.method, self._request.environ["RAW_URI"])
             self.closes = True  # if it has begun, without the end of its body, so that the client knows
             if not self._has_begun:
                 self._refuse()
         self.close()
+
+    def run_again(self, at_once: bool) -> None:
+        """Make it as new: its request has waited. at_once: it waits no longer."""
+        self.parked = None
+        self._request.environ["wsgi.input"].seek(0)
+        if at_once:
+            self._request.environ[AT_ONCE] = True
 
     def close(self) -> None:
         """Tell the app that nothing more is wanted."""

@@ -16,7 +16,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from devicesvc.handover import PARK, Parked
 from devicesvc.worker.answer import Answer
+from devicesvc.worker.parking import Parking
 from devicesvc.worker.request import CONTINUE, Refusal, Request, RequestReader
 
 GRACE = 10.0  # seconds for a head, or until the first byte of a connection
@@ -28,6 +30,7 @@ MAX_HELD = 128 * 1024 * 1024  # bytes of requests and answers of all connections
 MAX_UNSENT = 32 * 1024  # bytes that the system takes for a client before it has sent them; by itself, megabytes
 MAX_READ = 64 * 1024  # bytes read at once
 MAX_ACCEPTED = 64  # connections, before others get their turn
+WOKEN = 0.005  # seconds for requests that have waited for something new, before others get their turn
 IN_TURN = 16  # requests of one connection, sent together, that are answered before others get their turn
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -79,6 +82,7 @@ class Loop:
         # Those that wait for their client; who waits longest comes first.
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._unfair: deque[Connection] = deque()  # with more requests that were sent together
+        self._parking = Parking[Connection](self.wake)
         self._held = self._closed = 0
         self._now = self._swept = monotonic()
         self._listens = False
@@ -94,6 +98,7 @@ class Loop:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             "SCRIPT_NAME": "",
+            PARK: self._parking.wake,
         }
         self._listen(True)
 
@@ -104,7 +109,7 @@ class Loop:
 
     def turn(self, seconds: float) -> None:
         """Wait at most so many seconds for something to do, and do it."""
-        events = self._selector.select(0 if self._unfair else seconds)
+        events = self._selector.select(0 if self._unfair else self._parking.seconds(monotonic(), seconds))
         self._now = monotonic()
         for key, mask in events:
             if isinstance(key.data, Connection):
@@ -119,6 +124,7 @@ class Loop:
             self._try(self._on_produced, self._finished.popleft())
         for _ in range(len(self._unfair)):
             self._try(self._go_on, self._unfair.popleft())
+        self._run_woken()
         if self._now - self._swept > min(seconds, 1.0):
             self._sweep()
 
@@ -156,6 +162,7 @@ class Loop:
         self._sockets = []
         for client, address in last:
             self._add(client, address)
+        self._parking.end()
         for conn in self._waiting:
             if not conn.answer and not conn.reader.has_begun:
                 conn.deadline = min(conn.deadline, self._now + LAST)
@@ -175,6 +182,7 @@ class Loop:
     def _accept(self, sock: socket.socket) -> None:
         for _ in range(MAX_ACCEPTED):
             if len(self._connections) >= self._cfg.worker_connections and not self._evict():
+                self._parking.end(MAX_ACCEPTED)  # who comes again is not worse off
                 self._listen(False)  # until one of those that are at work has ended
                 return
             try:
@@ -183,6 +191,7 @@ class Loop:
                 return
             except OSError as error:
                 if error.errno in _NO_FILES and not self._evict():
+                    self._parking.end(MAX_ACCEPTED)
                     return
                 continue
             self._add(client, address)
@@ -218,6 +227,7 @@ class Loop:
             return  # already
         self._watch(conn, 0)
         self._waiting.pop(conn, None)
+        self._parking.remove(conn)
         self._connections.discard(conn)
         self._hold(conn, 0)
         conn.sock.close()
@@ -241,6 +251,42 @@ class Loop:
             log.warning("Closed %d connections that were too slow, or the oldest of too many.", self._closed)
             self._closed = 0
 
+    # A request waits for something new.
+
+    def _park(self, conn: Connection, answer: Answer, parked: Parked) -> None:
+        answer.until = answer.until or self._now + parked.seconds
+        self._parking.add(conn, parked.after, answer.until, answer.news)
+        if self.is_stopping:
+            self._parking.end()
+        self._watch(conn, _READ)  # its client may leave
+
+    def _run_woken(self) -> None:
+        """Run those that were woken again, as many as there is time for in this turn."""
+        self._parking.look(self._now)
+        end = monotonic() + WOKEN
+        while monotonic() < end and (woken := self._parking.pop()):
+            self._try(self._run_again, *woken)
+
+    def _run_again(self, conn: Connection, at_once: bool) -> None:
+        assert conn.answer
+        self.release(conn)
+        conn.answer.closes |= self.is_stopping
+        conn.answer.run_again(at_once)
+        conn.answer.news = self._parking.news
+        if self._dispatch(conn) and self._send(conn):
+            self._go_on(conn)
+
+    def _notice(self, conn: Connection) -> None:
+        """The client of a request that waits has left, or it has sent more, which has time."""
+        try:
+            if conn.sock.recv(1, socket.MSG_PEEK):
+                return self._watch(conn, 0)
+        except BlockingIOError:
+            return None
+        except OSError:
+            pass
+        return self._close(conn)
+
     # A connection waits for its client.
 
     def _watch(self, conn: Connection, mask: int) -> None:
@@ -257,6 +303,8 @@ class Loop:
         conn.deadline = self._now + seconds
         self._watch(conn, mask)
         self._waiting.setdefault(conn)
+        if not self.is_stopping:
+            self._listen(True)  # this one can go, if there are too many
 
     def _hold(self, conn: Connection, size: int) -> None:
         self._held += size - conn.held
@@ -267,6 +315,8 @@ class Loop:
     # Reading.
 
     def _read(self, conn: Connection) -> None:
+        if conn.answer:
+            return self._notice(conn)
         try:
             data = conn.sock.recv(MAX_READ)
         except BlockingIOError:
@@ -317,12 +367,16 @@ class Loop:
         """Begin to answer. Return whether the next request may be looked at."""
         self._waiting.pop(conn, None)
         conn.answer = Answer(self._app, request, self.is_stopping or not self._cfg.keepalive)
+        conn.answer.news = self._parking.news
         return self._dispatch(conn) and self._send(conn)
 
     def _send(self, conn: Connection) -> bool:
         """Send what of the answer is there. Return whether that was all, and the next request may be looked at."""
         self._now = monotonic()
         assert conn.answer
+        if parked := conn.answer.parked:
+            self._park(conn, conn.answer, parked)
+            return False
         conn.out = conn.answer.take()
         return self._write(conn)
 

@@ -4,6 +4,7 @@ One thread runs the loop (loop.py). It makes the answers to GET itself: to hand 
 cost more than the answer. If one takes longer than PATIENCE, the main thread lets another thread run the loop, and the
 first one ends with its answer. All other calls wait for the disk: a pool of threads makes their answers. What follows
 the first piece of a long answer is made by one thread for all: so many exports take no more of the processor than one.
+A request that waits for something new has no thread meanwhile: it is run again when it is woken (parking.py).
 
 The main thread gets the signals, and tells gunicorn that this worker is alive as long as the loop turns.
 """

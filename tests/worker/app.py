@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 from wsgiref.validate import validator
 
+from devicesvc.handover import AT_ONCE, PARK, Parked
 from devicesvc.worker import loop
 
 for name, value in json.loads(os.environ.get("LOOP", "{}")).items():
@@ -121,10 +122,45 @@ def bad_header(environ, start_response):
     return [b""]
 
 
+class News:
+    """The last number that was told, and how often a request has asked for it."""
+
+    number = asked = 0
+
+
+def park(environ, start_response):
+    """Waits for a number: /park?after=1&seconds=30"""
+    News.asked += 1
+    query = parse_qs(environ["QUERY_STRING"])
+    after, seconds = int(query["after"][0]), float(query["seconds"][0])
+    if News.number <= after and AT_ONCE not in environ:
+        if "late" in query:  # it comes while this request is run
+            News.number = int(query["late"][0])
+            environ[PARK](News.number)
+        raise Parked(after, seconds)
+    body = f"number {News.number}{' at once' if AT_ONCE in environ else ''}".encode() + environ["wsgi.input"].read(9)
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+def wake(environ, start_response):
+    """Tells a number: /wake?7"""
+    News.number = int(environ["QUERY_STRING"])
+    environ[PARK](News.number)
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+
+def asked(_environ, start_response):
+    start_response("200 OK", [])
+    return [str(News.asked).encode()]
+
+
 PATHS = {
     **{"/sized": sized, "/status": status, "/written": written, "/restarted": restarted, "/stream": Stream},
     **{"/block": block, "/unblock": unblock, "/fail": fail, "/fail-late": fail_late, "/bad-header": bad_header},
     **{"/was-left": was_left, "/given": given, "/exit": leave},
+    **{"/park": park, "/wake": wake, "/asked": asked},
 }
 
 
