@@ -19,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
+from devicesvc.api.feed import Feed
 from devicesvc.app import create_app
 from devicesvc.dao.base import Store
 from devicesvc.dao.urls import KINDS, open_store
@@ -157,6 +158,7 @@ def app_over() -> Callable[..., Flask]:
         made[guarded].extensions |= {
             "devicesvc.store": store,
             "devicesvc.metrics": Metrics(store, "0"),
+            "devicesvc.feed": Feed(store),
             "devicesvc.tokens": tokens and Tokens(tokens),
         }
         return made[guarded]

@@ -5,8 +5,9 @@ It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens
 
 from flask import Flask, request
 
-from devicesvc.api import auth, bulk, console, counts, devices, docs, errors, groups, health, memberships
+from devicesvc.api import auth, bulk, changes, console, counts, devices, docs, errors, groups, health, memberships
 from devicesvc.api.edge import ROUTE, Edge
+from devicesvc.api.feed import Feed
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
 from devicesvc.api.proxies import Proxies
@@ -16,7 +17,7 @@ from devicesvc.metrics import Metrics
 from devicesvc.tokens import Tokens
 
 # The order of the documentation. A new resource is one module with a `blp`, named here.
-RESOURCES = (devices, bulk, counts, groups, memberships, health)
+RESOURCES = (devices, bulk, counts, groups, memberships, changes, health)
 
 
 def init_app(
@@ -36,6 +37,7 @@ def init_app(
     """
     app.extensions["devicesvc.store"] = store
     app.extensions["devicesvc.metrics"] = metrics
+    app.extensions["devicesvc.feed"] = Feed(store)
     app.extensions["devicesvc.tokens"] = tokens
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # otherwise OPTIONS answers with an empty page
     app.url_map.converters["item"] = ItemConverter

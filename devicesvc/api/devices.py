@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import csv_body, examples, schemas
+from devicesvc.api import csv_body, examples, history_schemas, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
 from devicesvc.dao.base import PageRequest
@@ -84,17 +84,19 @@ class Devices(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceItem(MethodView):
-    @blp.operation("get_device", 404, conditional=True)
+    @blp.operation("get_device", 400, 404, 413, 422, conditional=True)
+    @blp.arguments(history_schemas.AtSchema(), location="query", as_kwargs=True)
     @blp.response(
         200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG
     )
     @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
-    def get(self, id: str) -> Response:
+    def get(self, id: str, at: str | None = None) -> Response:
         """Get one device
 
-        The header ETag names this version of the device. Send it in If-Match to change only this version.
+        The header ETag names this version of the device. Send it in If-Match to change only this version. With
+        `at=2026-11-24T20:00:00Z` the answer is the device as it was then, and 404 if there was none.
         """
-        return devices.get_one(id)
+        return devices.get_one(id, at)
 
     @blp.operation("put_device", 400, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.DeviceItemSchema(), example=examples.ADD)

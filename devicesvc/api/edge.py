@@ -20,13 +20,14 @@ from devicesvc.api import errors, remembered
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.proxies import Proxies
 from devicesvc.api.remembered import Answer, RememberedAnswers
-from devicesvc.handover import REFUSAL, STALE
+from devicesvc.handover import REFUSAL, STALE, Parked
 from devicesvc.logs import NOBODY, output, request_client, request_id, request_user
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 
 ROUTE = "devicesvc.route"  # in the environ: the rule of Flask that the request came to
+BEGUN = "devicesvc.begun"  # in the environ of a request that has waited: when it came
 
 # without space, bracket or quote, because it is put into lines of the log
 _VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -50,12 +51,15 @@ class Edge:
 
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         """Answer a request."""
-        begin = perf_counter()
+        begin = environ.get(BEGUN) or perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
         id = given if _VALID_ID.fullmatch(given) else f"{getrandbits(64):016x}"
         token = request_id.set(id)
         try:
             answer = self._answer(environ)
+        except Parked:
+            environ |= {"HTTP_X_REQUEST_ID": id, BEGUN: begin}  # as if it were run for the first time
+            raise
         finally:
             request_id.reset(token)
         fixed = [("X-Request-ID", id), ("X-Content-Type-Options", "nosniff")]

@@ -113,3 +113,48 @@ def members_replaced(*ids: str) -> dict[str, object]:
 def members_removed(*ids: str) -> dict[str, object]:
     """The answer to a call that removed these members."""
     return {"status": 200, "message": f"memberships removed: {len(ids)}", "ids": list(ids)}
+
+
+# The history
+
+NUMBER = 812
+FIND_CHANGES = {"device_id": ID, "limit": "1"}
+DRY_RUN = {"dry_run": "true"}
+
+
+def _row(done: str, kind: str, id: str, column: str = "", before: str = "", after: str = "") -> dict[str, str]:
+    return {"done": done, "kind": kind, "id": id, "column": column, "before": before, "after": after}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, str]]:
+    pairs = {
+        "name": (before["name"], after["name"]),
+        "status": (before["status"], after["status"]),
+        "software_version": (before["software"]["version"], after["software"]["version"]),
+    }
+    return [_row("changed", "device", ID, column, *pair) for column, pair in pairs.items()]
+
+
+def _change(*rows: dict[str, str]) -> dict[str, Any]:
+    return {
+        "number": NUMBER,
+        "time": "2026-11-24T20:00:00.123Z",
+        "who": "gateway-7",
+        "request_id": "7f4e2a9b01c35d68",
+        "address": "192.168.1.20",
+        "count": len(rows),
+        "rows": list(rows),
+    }
+
+
+_PATCHED = _change(*_changed(DEVICE, PATCHED))
+_JOINED = _change(_row("added", "membership", f"{ID}/{GROUP['id']}", after=f"{ID},{GROUP['id']}"))
+
+FOUND_CHANGES = {"status": 200, "message": "changes found: 1", "data": [_PATCHED], "next": NUMBER}
+FOUND_GROUP_CHANGES = {"status": 200, "message": "changes found: 1", "data": [_JOINED], "next": None}
+FOUND_CHANGE = {"status": 200, "message": "change found", "data": _PATCHED, "next": None}
+UNDONE = {
+    "status": 200,
+    "message": f"change {NUMBER} would be undone, rows: 3",
+    "data": {"count": 3, "rows": _changed(PATCHED, DEVICE)},
+}

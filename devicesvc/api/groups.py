@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, schemas
+from devicesvc.api import examples, history_schemas, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
 from devicesvc.dao.base import PageRequest
@@ -68,17 +68,19 @@ class Groups(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupItem(MethodView):
-    @blp.operation("get_group", 404, conditional=True)
+    @blp.operation("get_group", 400, 404, 413, 422, conditional=True)
+    @blp.arguments(history_schemas.AtSchema(), location="query", as_kwargs=True)
     @blp.response(
         200, schemas.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
     )
     @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
-    def get(self, id: str) -> Response:
+    def get(self, id: str, at: str | None = None) -> Response:
         """Get one group
 
-        The header ETag names this version of the group. Send it in If-Match to change only this version.
+        The header ETag names this version of the group. Send it in If-Match to change only this version. With
+        `at=2026-11-24T20:00:00Z` the answer is the group as it was then, and 404 if there was none.
         """
-        return groups.get_one(id)
+        return groups.get_one(id, at)
 
     @blp.operation("put_group", 400, 409, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.GroupItemSchema(), example=examples.PUT_GROUP)

@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 from werkzeug.routing import BaseConverter
 
+from devicesvc.api import history
 from devicesvc.api.paging import MAX_LIMIT, encode_cursor
 from devicesvc.api.preconditions import Preconditions, etag
 from devicesvc.api.remembered import remember
@@ -80,8 +81,11 @@ class Items:
         removed = store().write(lambda tx: self.table(tx).remove(ids))
         return ok(f"{self.noun}s deleted: {len(removed)}", ids=removed)
 
-    def get_one(self, id: str) -> Response:
-        """Answer with an item, or with 304 if If-None-Match names its version. Raises NotFound, and 412."""
+    def get_one(self, id: str, at: str | None = None) -> Response:
+        """Answer with an item, or with 304 if If-None-Match names its version; or, without a version, as it was at a
+        time. Raises NotFound, and 412."""
+        if at:
+            return history.as_it_was(self.noun, id, self.table(store()).find(id), at)
         remember()
         item, preconditions = self.table(store()).get(id), Preconditions()
         preconditions.check_match(item)

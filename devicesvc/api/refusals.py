@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from devicesvc.api import examples
 from devicesvc.api.errors import problem_body
+from devicesvc.api.history_schemas import MAX_NUMBER, MOMENT_SAYS
 from devicesvc.api.paging import MAX_LIMIT
 from devicesvc.api.samples import Request, example_request
 from devicesvc.handover import READING, body_limit
 from devicesvc.model import Group, Nic
 
 UNKNOWN_ID = "1234567890"
+UNKNOWN_NUMBER = 999_999_999  # of a change
 OTHER_GROUP = {"id": "attic", "name": "Attic", "description": ""}  # wants the name of the group of the examples
 READER = "display-3"  # the name of a token that may only read
 
@@ -35,6 +37,15 @@ class Call(NamedTuple):
         """The fields of the example of a JSON body; none if there is no such example."""
         body = self.request.body
         return body if isinstance(body, dict) else {}
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of its arguments in the query."""
+        return [each["name"] for each in self.operation.get("parameters", []) if each["in"] == "query"]
+
+    def of_change(self, number: int) -> Request:
+        """The request for the change with this number."""
+        return self._replace(path=self.path.replace("{number}", str(number))).request
 
     @property
     def reads(self) -> bool:
@@ -73,7 +84,7 @@ def refused(call: Call, status: int) -> Refused | None:
 
 def _unreadable(call: Call) -> Refused:
     name = "limit" if call.method == "get" else "dry_run"
-    if call.method == "get" or call.request.media_type == "text/csv":
+    if call.method == "get" or call.request.media_type == "text/csv" or call.path.endswith("/undo"):
         twice = call.request._replace(query=[(name, "10"), (name, "20")])
         return Refused(twice, f"The query gives '{name}' twice.")
     twice = call.request._replace(query=[], media_type="application/json", body='{"name": "a", "name": "b"}')
@@ -101,6 +112,8 @@ def _forbidden(call: Call) -> Refused:
 
 
 def _not_found(call: Call) -> Refused | None:
+    if "{number}" in call.path:
+        return Refused(call.of_change(UNKNOWN_NUMBER), f"There is no change with the number {UNKNOWN_NUMBER}.")
     if not call.nouns:
         return None
     words = f"There is no {call.nouns[0]} with the id '{UNKNOWN_ID}'."
@@ -110,6 +123,10 @@ def _not_found(call: Call) -> Refused | None:
 
 
 def _conflict(call: Call) -> Refused:
+    if call.path.endswith("/undo"):  # the first change has added the devices, and one is in a group now
+        what, how = f"the device {examples.ID}", "is in 1 memberships now"
+        words = f"Change 1 cannot be undone, because there were later changes: {what} {how}."
+        return Refused(call.of_change(1), words, {what: how})
     if call.nouns == ["device"]:  # all devices that fit are changed, if they are as many as the client expects
         request = call.request._replace(query=[*call.request.query, ("expect", "1")])
         return Refused(request, "2 devices fit, and not 1: nothing was changed.")
@@ -143,6 +160,12 @@ def _wrong_type(call: Call) -> Refused:
 
 def _broken_rule(call: Call) -> Refused | None:
     request = call.request
+    if call.path.endswith("/undo"):
+        return Refused(request._replace(query=[("dry_run", "perhaps")]), errors={"dry_run": "must be true or false"})
+    if "at" in call.arguments:
+        return Refused(request._replace(query=[("at", "yesterday")]), errors={"at": MOMENT_SAYS})
+    if "{number}" in call.path:
+        return Refused(request._replace(query=[("cursor", "0")]), errors={"cursor": f"must be from 1 to {MAX_NUMBER}"})
     if call.method == "get":
         request = request._replace(query=[("limit", "0")])
         return Refused(request, errors={"limit": f"must be from 1 to {MAX_LIMIT}"})

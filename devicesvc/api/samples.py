@@ -35,7 +35,7 @@ def example_request(path: str, method: str, operation: Mapping[str, Any]) -> Req
     values = dict(operation.get("x-sample", {}))
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", parameter.get("example", "1"))
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", "1")))
         elif example := parameter["schema"].get("example"):
             values[parameter["name"]] = example
     query = [(name, each) for name, value in values.items() for each in (value if isinstance(value, list) else [value])]

@@ -80,6 +80,28 @@ class Observer:
         """Files were read again, because somebody else had changed them."""
 
 
+class Observers(Observer):
+    """Tells several observers."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def committed(self, changes: int, seconds: float) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.committed(changes, seconds)
+
+    def refused(self) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.refused()
+
+    def reloaded(self) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.reloaded()
+
+
 class Size(NamedTuple):
     """How much a store holds: items, and bytes on the disk."""
 

@@ -158,9 +158,14 @@ def _at_most(ids: Sequence[str], most: int) -> str:
     return ", ".join(ids[:most]) + more
 
 
+def time_text(moment: datetime) -> str:
+    """A moment in UTC, as 2026-03-01T01:30:00.123Z: two such texts compare as the moments do."""
+    return moment.isoformat("T", "milliseconds").replace("+00:00", "Z")
+
+
 def now() -> str:
-    """This moment in UTC, as 2026-03-01T01:30:00.123Z: two such texts compare as the moments do."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    """This moment, as `time_text` gives it."""
+    return time_text(datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
