@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -24,6 +25,7 @@ from devicesvc.errors import RegistryError
 if TYPE_CHECKING:
     from flask import Flask
 
+FILES = 1_000  # that a worker has open beside its connections
 METRICS = "devicesvc-metrics-"  # how the names of the folders of metrics begin
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ bind = ["0.0.0.0:8000"]
 workers = int(os.environ.get("WEB_CONCURRENCY", WORKERS))  # gunicorn has seen that it is a number
 worker_class = "devicesvc.worker.worker.Worker"
 threads = THREADS
+worker_connections = 5_000  # most of which may wait for changes
 timeout = 30  # seconds until a worker that hangs is replaced
 graceful_timeout = 8  # seconds to finish requests after SIGTERM; `docker stop` waits 10
 keepalive = 5  # seconds
@@ -84,6 +87,7 @@ def when_ready(_server: Arbiter) -> None:
 def post_worker_init(worker: Worker) -> None:
     """Say where the service, its console and its documentation are, when the first worker has opened the store: to a
     person in lines of their own, otherwise in the log."""
+    _allow_files(worker.cfg.worker_connections + FILES)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all its processes; gunicorn's parent decides
     addresses = [_url(*each[:2]) for each in worker.cfg.address if isinstance(each, tuple)]
     if worker.age > 1 or not addresses:
@@ -97,6 +101,14 @@ def post_worker_init(worker: Worker) -> None:
     else:
         for address in addresses:
             log.info("The API is described at %s/docs and can be tried at %s/docs/swagger", address, address)
+
+
+def _allow_files(count: int) -> None:
+    """Let this process have so many files open, if its user may: by itself, often no more than 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _url(host: str, port: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from devicesvc.api.feed import feed
+from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, ok_unless_known, store
 from devicesvc.dao.base import Transaction, not_found
 from devicesvc.dao.history import Change, HistoryFilter, Row
@@ -44,6 +45,8 @@ def find_after(after: int, limit: int, wait: int) -> Response:
         if not feed().wait(after, wait):
             headers = RETRY
         changes = _after(after, limit)
+    if changes:
+        remember()  # the same for all that have waited
     following = changes[-1].number if changes else after
     words = f"changes found: {len(changes)}"
     return ok(words, headers=headers, data=list(map(_as_json, changes)), next=following)
