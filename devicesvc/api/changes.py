@@ -84,7 +84,7 @@ class Undo(MethodView):
 
 @blp.route("/devices/<item:id>/history", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceHistory(MethodView):
-    @blp.operation("get_history_of_device", 400, 404, 413, 422)
+    @blp.operation("get_history_of_device", 400, 404, 413, 422, sample=examples.NEWEST)
     @blp.arguments(history_schemas.DeviceHistorySchema(), location="query", as_kwargs=True)
     @blp.response(
         200, history_schemas.ChangesAnswerSchema(), description="The changes.", example=examples.FOUND_CHANGES
@@ -99,7 +99,7 @@ class DeviceHistory(MethodView):
 
 @blp.route("/groups/<item:id>/history", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupHistory(MethodView):
-    @blp.operation("get_history_of_group", 400, 404, 413, 422)
+    @blp.operation("get_history_of_group", 400, 404, 413, 422, sample=examples.NEWEST)
     @blp.arguments(history_schemas.GroupHistorySchema(), location="query", as_kwargs=True)
     @blp.response(
         200, history_schemas.ChangesAnswerSchema(), description="The changes.", example=examples.FOUND_GROUP_CHANGES

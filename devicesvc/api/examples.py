@@ -119,6 +119,7 @@ def members_removed(*ids: str) -> dict[str, object]:
 
 NUMBER = 812
 FIND_CHANGES = {"device_id": ID, "limit": "1"}
+NEWEST = {"limit": "1"}
 DRY_RUN = {"dry_run": "true"}
 
 
@@ -129,8 +130,8 @@ def _row(done: str, kind: str, id: str, column: str = "", before: str = "", afte
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, str]]:
     pairs = {
         "name": (before["name"], after["name"]),
-        "status": (before["status"], after["status"]),
         "software_version": (before["software"]["version"], after["software"]["version"]),
+        "status": (before["status"], after["status"]),
     }
     return [_row("changed", "device", ID, column, *pair) for column, pair in pairs.items()]
 
@@ -151,7 +152,7 @@ _PATCHED = _change(*_changed(DEVICE, PATCHED))
 _JOINED = _change(_row("added", "membership", f"{ID}/{GROUP['id']}", after=f"{ID},{GROUP['id']}"))
 
 FOUND_CHANGES = {"status": 200, "message": "changes found: 1", "data": [_PATCHED], "next": NUMBER}
-FOUND_GROUP_CHANGES = {"status": 200, "message": "changes found: 1", "data": [_JOINED], "next": None}
+FOUND_GROUP_CHANGES = {"status": 200, "message": "changes found: 1", "data": [_JOINED], "next": NUMBER}
 FOUND_CHANGE = {"status": 200, "message": "change found", "data": _PATCHED, "next": None}
 UNDONE = {
     "status": 200,

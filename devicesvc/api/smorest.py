@@ -131,9 +131,14 @@ class Blueprint(flask_smorest.Blueprint):
             refusals = (*refusals, 412)
         responses = {status: HTTPStatus(status).name for status in (*refusals, 401, 403, 500, 503)}
         documentation = {"operationId": id, "responses": responses, **({"x-sample": sample} if sample else {})}
-        return _only_documents(
-            flask_smorest.Blueprint.doc(**documentation, **({"parameters": _CONDITIONS} if conditional else {}))
-        )
+        documented = _only_documents(flask_smorest.Blueprint.doc(**documentation))
+
+        def document(view: Any) -> Any:
+            arguments = documented(view)._apidoc.setdefault("arguments", {}).setdefault("parameters", [])
+            arguments += map(dict, _CONDITIONS if conditional else [])
+            return view
+
+        return document
 
     def alt_response(self, *arguments: Any, **options: Any) -> Any:
         """Document another answer, as flask-smorest does."""

@@ -179,10 +179,10 @@ class TestLists:
             "2026-11-24T12:30:00.0-07:30",
         ],
     )
-    def test_a_time_may_have_any_zone_and_fraction(self, app, store, moment, monkeypatch):
+    def test_a_time_may_have_any_zone_and_fraction(self, client, moment, monkeypatch):
         asked = []
         monkeypatch.setattr(calls, "find", lambda where, *_: asked.append(where.since) or {"status": 200})
-        app.test_client().get("/v1/changes", query_string={"since": moment})
+        client.get("/v1/changes", query_string={"since": moment})
         assert asked == ["2026-11-24T20:00:00.000Z"]
 
     def test_a_day_is_its_start_in_utc(self, client, monkeypatch):
@@ -240,7 +240,7 @@ class TestAsItWas:
         client.patch(ONE, json={"name": "begin"})
         return changes()[-1]["time"]
 
-    def test_it_is_the_item_before_what_came_later(self, client, at, store):
+    def test_it_is_the_item_before_what_came_later(self, client, at):
         then = client.get(ONE).json["data"]
         self.wait_past(at)
         client.patch(ONE, json={"name": "x", "software": {"version": "9"}})
@@ -251,7 +251,7 @@ class TestAsItWas:
         assert answer.json["message"] == f"device found, as it was at {at}"
         assert "ETag" not in answer.headers
 
-    def test_a_group_too(self, client, at):
+    def test_a_group_too(self, client):
         client.put("/v1/groups/g-then", json={"name": "then"})
         then = client.get("/v1/groups/g-then/history").json["data"][0]["time"]
         self.wait_past(then)
@@ -339,7 +339,7 @@ class TestUndo:
         assert refusal["detail"].startswith(f"Change {number} cannot be undone, because there were later changes: ")
         assert self.everything(client) == before
 
-    def test_one_that_is_not_there_is_404(self, client, undo):
+    def test_one_that_is_not_there_is_404(self, undo):
         assert problem(undo(number=10**12), 404)["detail"] == f"There is no change with the number {10**12}."
 
     def test_of_a_large_change_the_answer_has_a_thousand_rows(self, client, undo):
@@ -347,7 +347,7 @@ class TestUndo:
         data = undo().json["data"]
         assert (data["count"], len(data["rows"])) == (1001, 1000)
 
-    def test_it_has_an_author_of_its_own(self, client, undo, changes, last):
+    def test_it_has_an_author_of_its_own(self, client, changes, last):
         client.patch(ONE, json={"name": "x"}, headers={"X-Request-ID": "first"})
         client.post(f"/v1/changes/{last()}/undo", headers={"X-Request-ID": "second"})
         assert [change["request_id"] for change in changes()] == ["first", "second"]

@@ -97,6 +97,11 @@ def test_each_operation_has_a_name_of_its_own_and_keeps_it(document):
         ("/v1/devices/{id}/groups/{group_id}", "get"): "get_group_of_device",
         ("/v1/devices/{id}/groups/{group_id}", "put"): "put_group_onto_device",
         ("/v1/devices/{id}/groups/{group_id}", "delete"): "remove_group_from_device",
+        ("/v1/changes", "get"): "get_changes",
+        ("/v1/changes/{number}", "get"): "get_change",
+        ("/v1/changes/{number}/undo", "post"): "undo_change",
+        ("/v1/devices/{id}/history", "get"): "get_history_of_device",
+        ("/v1/groups/{id}/history", "get"): "get_history_of_group",
         ("/healthz", "get"): "is_alive",
         ("/readyz", "get"): "is_ready",
         ("/metrics", "get"): "get_metrics",
@@ -136,7 +141,7 @@ def test_an_id_in_a_path_has_the_rule_of_the_model(document):
     limits = {"minLength": rule.min_length, "maxLength": rule.max_length, "pattern": f"^{rule.pattern}$"}
     for path, method, operation in operations(document):
         for id in operation.get("parameters", []):
-            if id["in"] == "path":
+            if id["in"] == "path" and id["name"] != "number":
                 assert id["schema"] == {"type": "string", **limits}, (path, method)
                 assert re.fullmatch(id["schema"]["pattern"], id["example"])
                 checked += 1
@@ -145,8 +150,8 @@ def test_an_id_in_a_path_has_the_rule_of_the_model(document):
 
 def test_no_get_or_delete_has_a_request_body_so_that_swagger_can_send_them(document):
     for path, method, operation in operations(document):
-        to_one_member = path.endswith(("{group_id}", "{device_id}"))
-        assert ("requestBody" in operation) == (method in ("post", "put", "patch") and not to_one_member)
+        has_none = path.endswith(("{group_id}", "{device_id}", "/undo"))
+        assert ("requestBody" in operation) == (method in ("post", "put", "patch") and not has_none)
 
 
 def test_the_parameters_of_a_path_are_said_in_each_operation_so_that_swagger_shows_them(document):
@@ -157,14 +162,17 @@ def test_the_parameters_of_a_path_are_said_in_each_operation_so_that_swagger_sho
         assert "parameters" not in document["paths"][path]
 
 
-def filled_in(document, path, method):
-    """The path and the arguments of the test client that are what Swagger UI fills in."""
+def filled_in(document, path, method, number):
+    """The path and the arguments of the test client that are what Swagger UI fills in, but with the number of a change
+    that there is."""
     operation = document["paths"][path][method]
     query = dict(operation["x-sample"]) if path == "/v1/devices" and method == "patch" else {}  # it needs a filter
-    for parameter in operation.get("parameters", []) + document["paths"][path].get("parameters", []):
+    parameters = operation.get("parameters", []) + document["paths"][path].get("parameters", [])
+    path = path.replace("{number}", str(number))
+    for parameter in parameters:
         example = parameter.get("example", parameter["schema"].get("example"))
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", example)
+            path = path.replace(f"{{{parameter['name']}}}", str(example))
         elif example and parameter["in"] == "query":
             query[parameter["name"]] = example
     arguments: dict[str, object] = {"query_string": query}
@@ -181,7 +189,7 @@ def test_the_example_of_each_call_works_when_sent(app, document):
     client, tried = app.test_client(), 0
     for path, method, _operation in operations(document):
         store.write(prepare)
-        target, arguments = filled_in(document, path, method)
+        target, arguments = filled_in(document, path, method, store.history.last())
         answer = client.open(target, method=method, **arguments)
         assert answer.status_code in (200, 201), answer.text
         check(document, path, method, answer)

@@ -69,6 +69,27 @@ def with_new_id(text):
     return re.sub(r"\b[1-9][0-9]{9}\b", lambda id: id[0] if id[0] in known else examples.NEW_ID, text)
 
 
+def change(url, session):
+    """Put a device into the group, and change the device as the examples do. Return the number of the last change."""
+    member = f"{url}/v1/groups/{examples.GROUP['id']}/devices/{examples.ID}"
+    session.put(member).raise_for_status()
+    session.patch(f"{url}/v1/devices/{examples.ID}", json=examples.PATCH).raise_for_status()
+    return session.get(f"{url}/v1/changes?limit=1").json()["data"][0]["number"]
+
+
+def with_known_change(body):
+    """The answer with the number and the author of the examples in the place of those of any change."""
+    [known] = examples.FOUND_CHANGES["data"]
+    author = {name: value for name, value in known.items() if name not in ("count", "rows")}
+    found = body["data"] if isinstance(body.get("data"), list) else [body.get("data")]
+    for change in found:
+        if isinstance(change, dict) and "request_id" in change:
+            change |= author
+    if isinstance(body.get("next"), int):
+        body["next"] = examples.NUMBER
+    return {**body, "message": re.sub(r"(?<=^change )\d+", str(examples.NUMBER), body["message"])}
+
+
 def test_each_sample_of_each_call_is_answered_as_the_document_promises(service, prepare, tmp_path, capsys):
     """To add members needs a group without them; to find or remove them needs one with them."""
     url, session = service
@@ -78,13 +99,17 @@ def test_each_sample_of_each_call_is_answered_as_the_document_promises(service, 
             for sample in operation["x-codeSamples"]:
                 assert ORIGIN in sample["source"]
                 source = sample["source"].replace(ORIGIN, url)
-                prepare([examples.ID, *examples.IDS] if method in ("get", "delete") else [])
+                is_history = re.search("change|history", path)
+                prepare([examples.ID, *examples.IDS] if method in ("get", "delete") and not is_history else [])
+                if is_history:
+                    source = source.replace(f"/changes/{examples.NUMBER}", f"/changes/{change(url, session)}")
                 status, text = run_python(source) if sample["lang"] == "Python" else run_shell(source, tmp_path)
                 where = (method, path, sample["label"])
                 assert str(status) in operation["responses"], (*where, text)
                 assert status in (200, 201), (*where, text)
                 if promised := operation["responses"][str(status)]["content"].get("application/json"):
-                    assert (*where, json.loads(with_new_id(text))) == (*where, promised["example"])
+                    body = json.loads(with_new_id(text))
+                    assert (*where, with_known_change(body)) == (*where, promised["example"])
                 if sample["lang"] == "Python":
                     assert capsys.readouterr().out.startswith(f"{status} ")
                 ran.append(sample["label"])

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import requests
 
+from devicesvc import tokens
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Device
 from tests.conftest import BIN, ROOT, Service, find_free_port
@@ -176,8 +177,6 @@ def test_the_log_has_a_line_when_it_is_answered_with_the_time_that_it_took(servi
 
 
 def test_a_token_that_is_taken_back_meanwhile_is_told_nothing(start, store, tmp_path):
-    from devicesvc import tokens  # noqa: PLC0415
-
     secret = tokens.create(tmp_path / "tokens.txt", "writer", "write")
     service = start(store, env={"DEVICESVC_TOKENS_FILE": "tokens.txt"})
     headers = {"Authorization": f"Bearer {secret}"}
