@@ -14,8 +14,18 @@ an ApiError:
 Traceback (most recent call last):
 ...
 devicesvc.client.ApiError: There is no device with the id '1234567890'.
+
+What was changed can be found, and taken back:
+
+>>> changed = client.devices.set("5661391086", {"status": "offline"})
+>>> (last,) = client.changes.list(limit=1)
+>>> [(row["id"], row["column"], row["before"], row["after"]) for row in last["rows"]]
+[('5661391086', 'status', 'online', 'offline')]
+>>> client.changes.undo(last["number"])["count"]
+1
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
@@ -34,7 +44,11 @@ TIMEOUT = 60  # seconds
 PAGE = 1000  # items that are fetched together
 PIECE = 1 << 16  # bytes of a CSV file that are read together
 
+PAUSE = 1  # seconds until the feed is asked again, if the service could not let it wait
+WAIT = 25  # seconds that the feed waits for a change in one call
+
 Item = dict[str, Any]  # a device or a group as JSON
+Change = dict[str, Any]  # as JSON
 Ids = list[str]
 
 
@@ -64,8 +78,8 @@ class Client:
     """Calls one service. It keeps its connection, so each thread needs a client of its own.
 
     url: http:// may be left out. token: as `devicesvc token create` printed it, if the service needs one. timeout: for
-    how many seconds the service may be silent. devices, groups: the calls on each. stale_since: since when the service
-    cannot read what is new, as its last answer says; None if it can.
+    how many seconds the service may be silent. devices, groups, changes: the calls on each. stale_since: since when the
+    service cannot read what is new, as its last answer says; None if it can.
 
     `with` closes the connection at the end, and need not be used:
 
@@ -81,6 +95,7 @@ class Client:
         self.timeout = timeout
         self.devices = Devices(self, "device")
         self.groups = Groups(self, "group")
+        self.changes = Changes(self)
         self.stale_since: str | None = None
         self._token = token
         self._session = requests.Session()
@@ -191,13 +206,27 @@ class Items:
         query = {**where, "sort": sort, "total": "false", "limit": PAGE if limit is None else max(1, min(limit, PAGE))}
         return islice(self._pages(query), limit)
 
-    def get(self, id: str) -> Item:
-        """The item with this id.
+    def get(self, id: str, *, at: str | None = None) -> Item:
+        """The item with this id. at: as it was at this time, such as 2026-11-24T20:00:00Z.
 
         >>> client.devices.get("5661391086")["hardware"]
         {'model': 'Raspberry Pi 4', 'sn': 'itOYJ'}
+        >>> before = client.changes.last()["time"]
+        >>> client.devices.set("5661391086", {"name": "new-name"})["name"]
+        'new-name'
+        >>> client.devices.get("5661391086", at=before)["name"]
+        'greenhouse-gateway'
         """
-        return self._item("GET", id)
+        return self._item("GET", id, params={"at": at})
+
+    def history(self, id: str, *, limit: int | None = None, **where: str) -> Iterator[Change]:
+        """The changes of the item and of its memberships, the newest first, also if it is deleted. They are fetched as
+        `list` does it. limit: at most so many. where: the arguments of the API, such as `since` and `who`.
+
+        >>> [(change["who"], change["rows"][0]["after"]) for change in client.devices.history("5661391086", limit=1)]
+        [('-', 'new-name')]
+        """
+        return self._client.changes.pages(f"{self._path(id)}/history", limit, where)
 
     def add(self, item: Mapping[str, Any]) -> str:
         """Add an item, and return its id. If it has no id, the service makes one; if its id is taken, nothing is
@@ -322,3 +351,88 @@ class Groups(Items):
 
     def _members(self, method: str, id: str, device_ids: tuple[str, ...]) -> Ids:
         return Ids(self._client.call(method, f"{self._path(id)}/devices", json={"ids": device_ids})["ids"])
+
+
+class Changes:
+    """The calls on the history. Each raises ApiError. A change is a dictionary: `number`, `time`, `who`, `request_id`,
+    `address`, `count`, and of its `rows` the first hundred."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, *, limit: int | None = None, **where: str) -> Iterator[Change]:
+        """The changes that fit all of `where`, the newest first. They are fetched page by page while you go through
+        them. limit: at most so many. where: the arguments of the API.
+
+        >>> client.devices.set("5661391086", {"status": "offline"})["status"]
+        'offline'
+        >>> [change["count"] for change in client.changes.list(device_id="5661391086", limit=1)]
+        [1]
+        """
+        return self.pages("/v1/changes", limit, where)
+
+    def last(self) -> Change:
+        """The newest change. Raises ApiError if there is none.
+
+        >>> client.changes.last()["rows"][0]["column"]
+        'status'
+        """
+        for change in self.list(limit=1):
+            return change
+        raise ApiError("The history has no change.", 404)
+
+    def get(self, number: int) -> Change:
+        """The change with this number, with all its rows.
+
+        >>> client.changes.get(client.changes.last()["number"])["count"]
+        1
+        """
+        path, rows, cursor = f"/v1/changes/{number}", [], None
+        while True:
+            page = self._client.call("GET", path, params={"cursor": cursor})
+            rows += page["data"]["rows"]
+            if not (cursor := page["next"]):
+                return {**page["data"], "rows": rows}
+
+    def follow(self, after: int, *, wait: int = WAIT) -> Iterator[Change]:
+        """All changes after the one with this number, the oldest first, as they come, without end. wait: for at most so
+        many seconds in each call; with 0, end when there are no more now. Keep the number of the last change that you
+        have dealt with, and begin with it again.
+
+        >>> for change in client.changes.follow(client.changes.last()["number"] - 1, wait=0):
+        ...     print(change["rows"][0]["after"])
+        offline
+        """
+        query: dict[str, Any] = {"after": after, "limit": PAGE, **({"wait": wait} if wait else {})}
+        while True:
+            answer = self._client.send("GET", "/v1/changes", params=query)
+            page = self._client.read(answer)
+            yield from page["data"]
+            query["after"] = page["next"]
+            if not page["data"] and not wait:
+                return
+            if "Retry-After" in answer.headers:
+                time.sleep(PAUSE)
+
+    def undo(self, number: int, *, dry_run: bool = False) -> dict[str, Any]:
+        """Put all that a change did back as it was before, or nothing, if something differs now. Return the `rows` of
+        that, at most a thousand, and their `count`. dry_run: only say what would be done.
+
+        >>> client.changes.undo(client.changes.last()["number"], dry_run=True)["rows"][0]["after"]
+        'online'
+        """
+        options: dict[str, Any] = {"params": {"dry_run": "true"}} if dry_run else {}
+        return dict(self._client.call("POST", f"/v1/changes/{number}/undo", **options)["data"])
+
+    def pages(self, path: str, limit: int | None, where: Mapping[str, str]) -> Iterator[Change]:
+        """The changes at a path, fetched page by page, at most `limit`."""
+        query = {**where, "limit": PAGE if limit is None else max(1, min(limit, PAGE))}
+        return islice(self._pages(path, query), limit)
+
+    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Change]:
+        cursor = None
+        while True:
+            page = self._client.call("GET", path, params={**query, "cursor": cursor})
+            yield from page["data"]
+            if not (cursor := page["next"]):
+                return

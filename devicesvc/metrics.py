@@ -8,6 +8,7 @@ https://prometheus.github.io/client_python/multiprocess/
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
@@ -127,6 +128,15 @@ class _OfStore(Collector):
             items.add_metric([kind], getattr(size, kind))
         yield items
         yield GaugeMetricFamily("devicesvc_store_bytes", "Bytes of the store on the disk.", value=size.bytes)
+        yield from self._history()
+
+    def _history(self) -> Iterator[Metric]:
+        history = self._store.history
+        with suppress(StoreUnavailable):
+            words = "Bytes of the history on the disk; in a database, about."
+            yield GaugeMetricFamily("devicesvc_history_bytes", words, value=history.size())
+        words = "Whether the history has all that was changed: 1, or 0 if not. /readyz says why."
+        yield GaugeMetricFamily("devicesvc_history_complete", words, value=not history.fault)
 
     def _look(self) -> tuple[Size | None, bool]:
         """How much the store holds, if it can be read, and whether it can be written. /readyz says why not."""

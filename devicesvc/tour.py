@@ -1,4 +1,4 @@
-"""The calls of the lab, in order, and then some on filters and groups: devicesvc tour http://localhost:8000
+"""The calls of the lab, in order, and then some on filters, groups and the history: devicesvc tour http://localhost:8000
 
 The tour shows each call to a running service and its answer, and names each difference between the answer and the one
 that the API promises. It changes and deletes only what it has added itself, which has its mark, and deletes all of that
@@ -54,7 +54,7 @@ def run(url: str, token: str | None = None) -> int:
     with Client(url, token, TIMEOUT) as client:
         tour = Tour(client)
         tour.check_service()
-        for part in (find_devices, delete_devices, add_and_change_a_device, use_filters, use_groups):
+        for part in (find_devices, delete_devices, add_and_change_a_device, use_filters, use_groups, use_history):
             try:
                 with ExitStack() as undo:
                     part(tour, undo)
@@ -267,6 +267,41 @@ def use_groups(tour: Tour, undo: ExitStack) -> None:
     tour.read_back(f"{path}/devices/{other}", None)
     nobody = {"ids": [tour.mark]}
     tour.call("A device that does not exist is refused", "post", f"{path}/devices", nobody, status=422)
+
+
+def use_history(tour: Tour, undo: ExitStack) -> None:
+    """Find the changes of a device, and take back one that the tour has made. undo: gets the call that deletes it."""
+    undo.callback(tour.delete_new_devices)
+    what = "Add a device whose changes are to be found"
+    id = tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"]
+    path, online, offline = f"/v1/devices/{id}", NEW["status"], {"status": "offline"}
+    tour.call("Change it", "patch", path, offline, data={"id": id, **tour.new, **offline})
+    found = tour.call("Find its changes, the newest first", "get", f"{path}/history", data=list)
+    _expect(
+        f"GET {path}/history",
+        "what they did",
+        (["changed", "added"],),
+        [_first_row(each)["done"] for each in found["data"]],
+    )
+    changed, added = found["data"]
+    row = {"done": "changed", "kind": "device", "id": id, "column": "status", "before": online, "after": "offline"}
+    _expect(f"GET {path}/history", "the row", (row,), _first_row(changed))
+    tour.call("Get one change", "get", f"/v1/changes/{changed['number']}", data=changed)
+    feed = f"/v1/changes?after={changed['number'] - 1}&limit=1"
+    tour.call("The same as a feed: what comes after a number", "get", feed, data=[changed], next=changed["number"])
+    back = {"count": 1, "rows": [{**row, "before": "offline", "after": online}]}
+    take_back = f"/v1/changes/{changed['number']}/undo"
+    tour.call("Ask what it would be to undo the change", "post", f"{take_back}?dry_run=true", data=back)
+    tour.call("Undo the change", "post", take_back, data=back)
+    tour.read_back(path, {"id": id, **tour.new})
+    tour.call("To undo it twice is refused", "post", take_back, status=409, errors=dict)
+    then = {"id": id, **tour.new, **(offline if changed["time"] == added["time"] else {})}
+    tour.call("The device as it was added", "get", f"{path}?at={added['time']}", data=then)
+
+
+def _first_row(change: dict[str, Any]) -> dict[str, str]:
+    row: dict[str, str] = change["rows"][0]
+    return row
 
 
 def _expect(call: str, what: str, allowed: tuple[Any, ...], actual: Any) -> None:

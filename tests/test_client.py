@@ -91,8 +91,9 @@ def test_each_example_in_its_documentation_runs(start, tmp_path, monkeypatch):
     said = list[str]()
     ended = doctest.DocTestRunner().run(test, out=said.append)
     assert ended.failed == 0, "".join(said)
-    shown = set(re.findall(r"client\.(?:devices|groups)\.(\w+)", text))
-    assert shown >= {name for kind in (module.Devices, module.Groups) for name in dir(kind) if name[0] != "_"}
+    shown = set(re.findall(r"client\.(?:devices|groups|changes)\.(\w+)", text))
+    kinds = (module.Devices, module.Groups, module.Changes)
+    assert shown >= {name for kind in kinds for name in dir(kind) if name[0] != "_"} - {"pages"}
 
 
 class TestLists:
@@ -158,6 +159,57 @@ class TestItems:
             assert refusal.value.status in (404, 405)
         assert client.devices.remove(id) == []
         assert registry.devices.list() == before
+
+
+class TestChanges:
+    def test_they_are_fetched_page_by_page_the_newest_first(self, client, asked, monkeypatch):
+        monkeypatch.setattr(module, "PAGE", 2)
+        for name in "abcde":
+            client.devices.set(DEVICES[0].id, {"name": name})
+        asked.clear()
+        for listed in (client.changes.list(limit=5), client.devices.history(DEVICES[0].id, limit=5)):
+            assert [change["rows"][0]["after"] for change in listed] == list("edcba")
+        assert [request.args["limit"] for request in asked] == ["2"] * 6
+
+    def test_a_large_one_has_all_its_rows(self, client):
+        client.devices.import_csv(content(device(f"d{number}") for number in range(1001)))
+        last = client.changes.last()
+        assert len(last["rows"]) == 100
+        assert len(client.changes.get(last["number"])["rows"]) == last["count"] == 1001
+
+    def test_the_feed_goes_on_while_changes_come(self, client, url):
+        followed = client.changes.follow(client.changes.last()["number"], wait=1)
+        with Client(url) as other:
+            for name in ("first", "second"):
+                other.devices.set(DEVICES[0].id, {"name": name})
+                assert next(followed)["rows"][0]["after"] == name
+
+    def test_the_feed_may_end_with_what_is_there(self, client):
+        begin = client.changes.last()["number"]
+        assert list(client.changes.follow(begin, wait=0)) == []
+        client.devices.set(DEVICES[0].id, {"name": "x"})
+        assert [change["count"] for change in client.changes.follow(begin, wait=0)] == [1]
+
+    def test_if_it_may_not_wait_it_asks_again_a_moment_later(self, client, asked, monkeypatch):
+        followed, paused = client.changes.follow(client.changes.last()["number"]), []
+        asked.clear()
+
+        def change(_seconds):
+            paused.append(len(asked))
+            client.devices.set(DEVICES[0].id, {"name": "x"})
+
+        monkeypatch.setattr("devicesvc.client.time.sleep", change)
+        assert next(followed)["rows"][0]["after"] == "x"
+        assert paused == [1]
+
+    def test_an_undo_that_is_not_possible_names_what_differs(self, client):
+        client.devices.set(DEVICES[0].id, {"name": "x"})
+        number = client.changes.last()["number"]
+        client.devices.set(DEVICES[0].id, {"name": "y"})
+        with pytest.raises(ApiError) as refusal:
+            client.changes.undo(number)
+        assert refusal.value.status == 409
+        assert refusal.value.errors == {f"the device {DEVICES[0].id}, name": "is 'y' now"}
 
 
 class TestCsv:

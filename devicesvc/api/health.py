@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from flask import Response
+from flask import Response, current_app
 from flask.views import MethodView
 
 from devicesvc.api import schemas
@@ -41,10 +41,19 @@ class Ready(MethodView):
         """Can the service read and write
 
         Tests that the store can read and write as much as a change takes. The outcome is remembered for a second. Send
-        no requests to this service while this answers 503.
+        no requests to this service while this answers 503. If the history is not complete, the message says why: the
+        service works all the same.
         """
         readiness.prove(store())
-        return ok("ready")
+        return ok(_ready(store().history.fault))
+
+
+def _ready(fault: str | None) -> str:
+    """The message, if the service can work. fault: what is wrong with its history; None if nothing is."""
+    if not fault:
+        return "ready"
+    is_private = current_app.extensions["devicesvc.tokens"] is not None  # not everybody may know the server's files
+    return f"ready, but the history is not complete: {'the log says why.' if is_private else fault}"
 
 
 @blp.route("/metrics")
@@ -55,7 +64,8 @@ class MetricsPage(MethodView):
     def get(self) -> Response:
         """How is the service doing
 
-        Answers in the text format of Prometheus, for all workers together: requests, commits of the store, its size,
-        refused changes, reloads, and whether it can be written now. If tokens are configured, this call needs one.
+        Answers in the text format of Prometheus, for all workers together: requests, commits of the store, its size and
+        that of its history, refused changes, reloads, and whether it can be written now. If tokens are configured, this
+        call needs one.
         """
         return Response(metrics().page(), content_type=CONTENT_TYPE)

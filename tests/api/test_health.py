@@ -2,6 +2,7 @@
 
 from devicesvc.dao import readiness
 from devicesvc.errors import StoreUnavailable
+from devicesvc.tokens import Tokens
 
 
 def test_alive_asks_nothing_of_the_store(client, monkeypatch):
@@ -11,6 +12,19 @@ def test_alive_asks_nothing_of_the_store(client, monkeypatch):
 
 def test_ready_when_the_store_can_write(client):
     assert client.get("/readyz").json == {"status": 200, "message": "ready"}
+
+
+def test_ready_too_when_the_history_is_not_complete_and_it_says_so(client, store, monkeypatch):
+    monkeypatch.setattr(type(store.history), "fault", property(lambda _: "history-2026-11.csv cannot be read."))
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json["message"] == "ready, but the history is not complete: history-2026-11.csv cannot be read."
+
+
+def test_with_tokens_it_does_not_name_the_files_of_the_history(client, store, monkeypatch, tmp_path):
+    monkeypatch.setitem(client.application.extensions, "devicesvc.tokens", Tokens(tmp_path / "tokens.txt"))
+    monkeypatch.setattr(type(store.history), "fault", property(lambda _: "history-2026-11.csv cannot be read."))
+    assert client.get("/readyz").json["message"] == "ready, but the history is not complete: the log says why."
 
 
 def test_not_ready_when_the_store_cannot(client, monkeypatch):

@@ -71,6 +71,13 @@ class TestMetrics:
         assert found == [505, 1, 1]
         assert metric("devicesvc_store_bytes") >= 500 * 60
 
+    def test_the_size_of_the_history_is_shown_and_that_it_is_complete(self, client, store, metric, monkeypatch):
+        client.post("/v1/devices/batch", json={"create": [ADD] * 500})
+        assert metric("devicesvc_history_bytes") >= 500 * 60
+        assert metric("devicesvc_history_complete") == 1
+        monkeypatch.setattr(type(store.history), "fault", property(lambda _: "It is torn."))
+        assert metric("devicesvc_history_complete") == 0
+
     def test_the_store_can_be_written(self, metric):
         assert metric("devicesvc_writable") == 1
 

@@ -79,7 +79,8 @@ def change(url, session):
 
 def with_known_change(body):
     """The answer with the number and the author of the examples in the place of those of any change."""
-    [known] = examples.FOUND_CHANGES["data"]
+    known = examples.FOUND_CHANGE["data"]
+    assert isinstance(known, dict)
     author = {name: value for name, value in known.items() if name not in ("count", "rows")}
     found = body["data"] if isinstance(body.get("data"), list) else [body.get("data")]
     for change in found:
