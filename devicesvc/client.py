@@ -212,10 +212,10 @@ class Items:
         >>> client.devices.get("5661391086")["hardware"]
         {'model': 'Raspberry Pi 4', 'sn': 'itOYJ'}
         >>> before = client.changes.last()["time"]
-        >>> client.devices.set("5661391086", {"name": "new-name"})["name"]
-        'new-name'
-        >>> client.devices.get("5661391086", at=before)["name"]
-        'greenhouse-gateway'
+        >>> client.devices.set("5661391086", {"type": "sensor"})["type"]
+        'sensor'
+        >>> client.devices.get("5661391086", at=before)["type"]
+        'gateway'
         """
         return self._item("GET", id, params={"at": at})
 
@@ -224,7 +224,7 @@ class Items:
         `list` does it. limit: at most so many. where: the arguments of the API, such as `since` and `who`.
 
         >>> [(change["who"], change["rows"][0]["after"]) for change in client.devices.history("5661391086", limit=1)]
-        [('-', 'new-name')]
+        [('-', 'sensor')]
         """
         return self._client.changes.pages(f"{self._path(id)}/history", limit, where)
 

@@ -2,7 +2,7 @@
 
 from devicesvc.dao import readiness
 from devicesvc.errors import StoreUnavailable
-from devicesvc.tokens import Tokens
+from devicesvc.tokens import Tokens, create
 
 
 def test_alive_asks_nothing_of_the_store(client, monkeypatch):
@@ -22,6 +22,7 @@ def test_ready_too_when_the_history_is_not_complete_and_it_says_so(client, store
 
 
 def test_with_tokens_it_does_not_name_the_files_of_the_history(client, store, monkeypatch, tmp_path):
+    create(tmp_path / "tokens.txt", "reader", "read")
     monkeypatch.setitem(client.application.extensions, "devicesvc.tokens", Tokens(tmp_path / "tokens.txt"))
     monkeypatch.setattr(type(store.history), "fault", property(lambda _: "history-2026-11.csv cannot be read."))
     assert client.get("/readyz").json["message"] == "ready, but the history is not complete: the log says why."
