@@ -134,9 +134,10 @@ def park(environ, start_response):
     query = parse_qs(environ["QUERY_STRING"])
     after, seconds = int(query["after"][0]), float(query["seconds"][0])
     if News.number <= after and AT_ONCE not in environ:
-        if "late" in query:  # it comes while this request is run
+        if "late" in query:  # it comes while this request is run, and others are woken before it waits
             News.number = int(query["late"][0])
             environ[PARK](News.number)
+            threading.Event().wait(0.5)
         raise Parked(after, seconds)
     body = f"number {News.number}{' at once' if AT_ONCE in environ else ''}".encode() + environ["wsgi.input"].read(9)
     start_response("200 OK", [("Content-Length", str(len(body)))])
