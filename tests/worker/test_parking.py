@@ -143,8 +143,10 @@ def test_the_next_request_of_a_client_that_waits_has_time(serve):
 
 def test_those_that_wait_keep_nobody_out(serve):
     service = serve(worker_connections=30)
-    clients = parked(service, 20)
-    late = [service.connect() for _ in range(20)]
+    clients = [service.connect() for _ in range(40)]
+    for client in clients:
+        client.sendall(request("GET", "/park?after=1&seconds=300"))
+    late = [service.connect() for _ in range(10)]
     for client in late:
         client.sendall(request("GET", "/sized?says=1&has=1", CLOSE))
     for client in late:
