@@ -88,15 +88,17 @@ def waiters(service, count=1, **options):
 
 
 def test_a_change_of_its_own_is_told_at_once(service):
-    with waiters(service) as (waiter,):
-        begun = time.monotonic()
-        change(service, "now")
-        told = waiter.answer()
-        seconds = time.monotonic() - begun
-    assert [row["after"].split(",")[1] for each in told["data"] for row in each["rows"]] == ["now"]
-    assert told["next"] == told["data"][0]["number"] == last(service)
-    print(f"a change is told after {seconds * 1000:.0f} ms, its request included")
-    assert seconds < 0.9  # before the look of each second
+    taken = []
+    for number in range(5):
+        with waiters(service) as (waiter,):
+            begun = time.monotonic()
+            change(service, f"n{number}")
+            told = waiter.answer()
+            taken.append(time.monotonic() - begun)
+        assert [row["after"].split(",")[1] for each in told["data"] for row in each["rows"]] == [f"n{number}"]
+        assert told["next"] == told["data"][0]["number"] == last(service)
+    print(f"a change is told after {statistics.median(taken) * 1000:.0f} ms, its request included")
+    assert min(taken) < 0.25  # by the look of each second, it would be about 0.7
 
 
 def test_a_change_of_another_process_is_told_within_a_second(service, store, tmp_path, monkeypatch):
