@@ -129,7 +129,7 @@ class News:
 
 
 def park(environ, start_response):
-    """Waits for a number: /park?after=1&seconds=30"""
+    """Waits for a number: /park?after=1&seconds=30. Its answer takes as long as `takes` says."""
     News.asked += 1
     query = parse_qs(environ["QUERY_STRING"])
     after, seconds = int(query["after"][0]), float(query["seconds"][0])
@@ -139,6 +139,7 @@ def park(environ, start_response):
             environ[PARK](News.number)
             threading.Event().wait(0.5)
         raise Parked(after, seconds)
+    threading.Event().wait(float(query.get("takes", ["0"])[0]))
     body = f"number {News.number}{' at once' if AT_ONCE in environ else ''}".encode() + environ["wsgi.input"].read(9)
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]

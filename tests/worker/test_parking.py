@@ -166,7 +166,7 @@ def many_handles():
 def test_others_do_not_notice_when_two_thousand_are_woken(serve):
     with many_handles():
         service = serve(worker_connections=3000, threads=2)
-        clients = parked(service, 2000)
+        clients = parked(service, 2000, LONG + "&takes=0.002")
         waits = []
         with service.connect() as other:
             service.get("/wake?2")
@@ -180,4 +180,4 @@ def test_others_do_not_notice_when_two_thousand_are_woken(serve):
             client.close()
         service.stop()
     print(f"2,000 are woken; another waits {statistics.median(waits) * 1000:.1f} ms, at most {max(waits) * 1000:.0f}")
-    assert statistics.median(waits) < 0.05
+    assert max(waits) < 1  # and not the four seconds that all of them take
