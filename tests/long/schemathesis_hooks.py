@@ -53,7 +53,7 @@ def before_call(context, case, kwargs):  # noqa: ARG001 - schemathesis looks at 
     is_negative = case.meta and case.meta.generation.mode is GenerationMode.NEGATIVE
     if query.get("ids") == []:
         query["ids"] = ["none"]
-    if query.get("cursor") in made and str(query.get("sort", "id")).removeprefix("-") in ALL_SORTS:
+    if str(query.get("cursor")) in made and str(query.get("sort", "id")).removeprefix("-") in ALL_SORTS:
         query.pop("sort", None)
     if "after" in query and not is_negative:
         query = case.query = {name: query[name] for name in ("after", "wait", "limit") if name in query}
