@@ -10,6 +10,7 @@ import click
 
 from devicesvc.backups import parse_rule
 from devicesvc.cli.common import one_sentence, store_argument
+from devicesvc.dao.history import RESTORE
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 
@@ -89,7 +90,7 @@ def restore(backup: Path, store: str, save: Path | None, yes: bool) -> None:
         if now:
             _save(store, name, now, save or backup.absolute().parent)
         with closing(Screen()) as screen:
-            migrate(Result(source, store), replace=True, watcher=screen)
+            migrate(Result(source, store), replace=True, watcher=screen, who=RESTORE)
         click.echo(f"Restored {name}: {wanted}; read back, and the same.")
 
 

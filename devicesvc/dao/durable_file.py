@@ -136,12 +136,14 @@ def publish(versions: Mapping[Path, Version]) -> None:
         raise StoreUnavailable(_refusal(versions, error)) from error
 
 
-def publish_together(journal: Path, versions: Mapping[Path, Version]) -> None:
-    """As `publish`, but all of them: what a crash interrupts is completed by the next `complete(journal)`.
+def publish_together(journal: Path, versions: Mapping[Path, Version], gone: Iterable[Path] = ()) -> None:
+    """As `publish`, but all of them, and delete the files that are `gone`: what a crash interrupts is completed by the
+    next `complete(journal)`.
 
     Raises StoreUnavailable.
     """
     names = {path.name: version.temporary.name for path, version in versions.items() if version.temporary}
+    names |= {path.name: "" for path in gone}
     try:
         written = prepare({journal: [json.dumps(names).encode()]})
         publish(written)
@@ -160,7 +162,10 @@ def complete(journal: Path) -> None:
             names = json.loads(file.read())
         for name, temporary in names.items():
             with suppress(FileNotFoundError):  # it is in its place already
-                os.replace(journal.with_name(temporary), journal.with_name(name))
+                if temporary:
+                    os.replace(journal.with_name(temporary), journal.with_name(name))
+                else:
+                    journal.with_name(name).unlink()
         sync_folder(journal.parent)
         journal.unlink()
         sync_folder(journal.parent)

@@ -7,7 +7,7 @@ so a new field is in it by itself.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from devicesvc.csv_codec.format import Format
@@ -24,7 +24,7 @@ MAX_ROWS = 100  # of one change in a list of changes; `History.change` gives all
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 NOT_KEPT = "not kept"  # takes back the row before it that is the same in all else: a crash came before what that tells
 
-REGISTRY = "registry"  # the kind of a row that says that a migration or a restore has put everything in place
+REGISTRY, REPLACED = "registry", "replaced"  # what is told of a migration or a restore: it has put all in place
 
 # Who has changed something, if it was no request:
 FILE = "file"  # a person, in an editor
@@ -163,9 +163,11 @@ def time_text(moment: datetime) -> str:
     return moment.isoformat("T", "milliseconds").replace("+00:00", "Z")
 
 
-def now() -> str:
-    """This moment, as `time_text` gives it."""
-    return time_text(datetime.now(UTC))
+def now(after: str = "") -> str:
+    """This moment, as `time_text` gives it. after: a time that it must be later than: the clock may have been set
+    back."""
+    time = time_text(datetime.now(UTC))
+    return time if time > after else time_text(datetime.fromisoformat(after) + timedelta(milliseconds=1))
 
 
 @dataclass(frozen=True, slots=True)

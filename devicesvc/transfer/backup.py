@@ -73,7 +73,7 @@ def back_up(
     """
     with _working_in(folder), _new_folder(folder) as temporary:
         now = datetime.now(UTC).replace(microsecond=0)
-        result = migrate(Result(store, str(temporary / DEVICES)), watcher=watcher)
+        result = migrate(Result(store, str(temporary / DEVICES)), watcher=watcher, who=None)
         done = Outcome(Content(result.source, result.written, result.rejected, result.first_rejected))
         if result.done:
             done.backup, made = _publish(temporary, now, suffix)

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +13,14 @@ from devicesvc.csv_codec.format import MAX_LINE, Fault, Format
 from devicesvc.csv_codec.formats import DEVICE_CSV, GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao import durable_file
 from devicesvc.dao.csv.file import journal_path, locked_registry, registry_paths
+from devicesvc.dao.csv.months import last_start, month_paths
+from devicesvc.dao.csv.recording import not_kept
+from devicesvc.dao.history import KINDS, NOT_KEPT, Row
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Membership
 from devicesvc.regular_file import open_regular
+from devicesvc.transfer.csv_history import Month, chunks_of_files, chunks_of_rows, in_doubt, rows
 from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source, Unreadable
 
@@ -81,7 +85,7 @@ class CsvSource(Source):
     """The CSV files of a registry, as they were at one moment: the service replaces them, and never writes in place.
 
     check: whether to look for what comes twice or is orphaned. files: those to read, in the order of registry_paths, if
-    not those that the URL names.
+    not those that the URL names; then there is no history.
     """
 
     def __init__(self, url: StoreUrl, *, check: bool = True, files: Sequence[BinaryIO | None] | None = None) -> None:
@@ -89,6 +93,8 @@ class CsvSource(Source):
         path = url.path
         self.label = str(path)
         self._check = check
+        self._months: list[Month] = []
+        self._in_doubt: list[Row] = []
         paths = registry_paths(path.resolve())
         opened = files if files is not None else self._open_files(path, paths)
         labels = [self.label, *(str(path.with_name(each.name)) for each in paths[1:])]
@@ -96,7 +102,7 @@ class CsvSource(Source):
         self._group_file = _File(paths[1], labels[1], GROUP_CSV, opened[1])
         self._membership_file = _File(paths[2], labels[2], MEMBERSHIP_CSV, opened[2])
         self._files: tuple[_File[Any], ...] = self._device_file, self._group_file, self._membership_file
-        self.total = sum(each.size for each in self._files)
+        self.total = sum(each.size for each in self._files) + sum(each.size for each in self._months)
 
     def _open_files(self, path: Path, paths: Sequence[Path]) -> list[BinaryIO | None]:
         """Open the files between two changes of the service."""
@@ -111,17 +117,44 @@ class CsvSource(Source):
                     f"{path} is not complete: devicesvc migrate was interrupted while it replaced it."
                 )
             for each in paths:
-                try:
-                    opened.append(self._open.enter_context(open(each, "rb", opener=open_regular)))
-                except FileNotFoundError:
-                    opened.append(None)
-                except OSError as error:
-                    raise StoreUnavailable(f"{each} cannot be read: {error.strerror}.") from error
+                opened.append(self._open_file(each) if each.exists() else None)
+            for each in month_paths(paths[0]):
+                self._months.append(Month.of(each, str(path.with_name(each.name)), self._open_file(each)))
+            self.last_change, self.last_time = last_start(paths[0])
+            self._in_doubt = in_doubt(paths[0])
         self.taken = datetime.now()
         return opened
 
+    def _open_file(self, path: Path) -> BinaryIO:
+        try:
+            return self._open.enter_context(open(path, "rb", opener=open_regular))
+        except OSError as error:
+            raise StoreUnavailable(f"{path} cannot be read: {error.strerror}.") from error
+
     def paths(self) -> list[Path]:
-        return [each.path for each in self._files]
+        return [*(each.path for each in self._files), *(Path(each.label).resolve() for each in self._months)]
+
+    def history(self, *, for_files: bool) -> Iterator[Chunk]:
+        gone: Collection[Row] = self._not_kept()
+        if for_files:
+            for chunk in chunks_of_files(self._months):
+                self.done += sum(len(piece.data) for piece in chunk.rows)
+                yield chunk
+            yield from chunks_of_rows(row._replace(done=NOT_KEPT) for row in gone)
+        else:
+            gone = {*gone}
+            yield from chunks_of_rows(row for row in rows(self._months, self.skipped) if row not in gone)
+
+    def _not_kept(self) -> list[Row]:
+        """The rows of the last commit that tell of what a crash has kept from the files."""
+        wanted = {(row.kind, row.id.replace("/", ",")) for row in self._in_doubt}
+        items: dict[tuple[str, str], Any] = {}
+        for kind, each in zip(KINDS.values(), self._files, strict=True):
+            if each.file and any(name == kind.name for name, _ in wanted):
+                each.file.seek(0)
+                found = each.format.records(each.file, {}, [])
+                items |= {(kind.name, key): record.item for key, record in found if (kind.name, key) in wanted}
+        return list(not_kept(self._in_doubt, 0, lambda item: items.get((item[0], item[1].replace("/", ",")))))
 
     def has_changed(self) -> bool:
         for each in self._files:

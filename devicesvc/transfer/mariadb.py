@@ -15,16 +15,16 @@ from devicesvc.dao.sql.store import reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
+from devicesvc.transfer.history import HISTORY
 from devicesvc.transfer.source import Chunk
-from devicesvc.transfer.sql_source import KEYS, SqlSource, select
+from devicesvc.transfer.sql_source import KEYS, SqlSource, columns, quoted, select
 from devicesvc.transfer.sql_target import ServerTarget
 
 ROWS = 5_000  # that are read together
 
 _INSERT = {
-    entity.table: f'INSERT INTO "{entity.table}" ({", ".join(entity.names)})'
-    f" VALUES ({', '.join(['%s'] * len(entity.names))})"
-    for entity in ENTITIES
+    entity.table: f'INSERT INTO "{entity.table}" ({columns(entity)}) VALUES ({", ".join(["%s"] * len(entity.names))})'
+    for entity in (*ENTITIES, HISTORY)
 }
 _SNAPSHOT = (
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -62,7 +62,7 @@ def _by_key(connection: Any, entity: Any) -> Iterator[Sequence[tuple[Any, ...]]]
     a connection can have only one, which the server closes if it is not taken in time."""
     key = KEYS[entity.table]
     places = [entity.names.index(name) for name in key]
-    query = f"{select(entity)} {{}} ORDER BY {', '.join(key)} LIMIT {ROWS}"
+    query = f"{select(entity)} {{}} ORDER BY {quoted(key)} LIMIT {ROWS}"
     with connection.cursor() as cursor:
         cursor.execute(query.format(""))
         while rows := cursor.fetchall():
@@ -74,7 +74,7 @@ def _by_key(connection: Any, entity: Any) -> Iterator[Sequence[tuple[Any, ...]]]
 def _after(key: Sequence[str]) -> str:
     """Whether a row comes after another one, whose key is given; of two columns the first is given twice."""
     *first, last = key
-    return "".join(f"{name} > %s OR {name} = %s AND " for name in first) + f"{last} > %s"
+    return "".join(f'"{name}" > %s OR "{name}" = %s AND ' for name in first) + f'"{last}" > %s'
 
 
 class MariadbSource(SqlSource):

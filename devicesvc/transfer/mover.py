@@ -5,14 +5,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from devicesvc import garbage_collection
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP
+from devicesvc.dao.history import MIGRATE
 from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
+from devicesvc.transfer.history import HISTORY, OF_HISTORY, counted, replaced_by
 from devicesvc.transfer.rejects import Rejects
 from devicesvc.transfer.source import BadRow, Chunk, Source
 from devicesvc.transfer.target import Target
@@ -29,7 +32,8 @@ class Result:
     """What came of a migration.
 
     written: rows by table; in a dry run, those that would be written. rejected: how many rows were bad, and the first
-    of them. done: whether the target is there.
+    of them. history: how much of it has moved along, by what it is counted in. skipped: how many of its rows were left
+    out because they are broken, and the first of them. done: whether the target is there.
     """
 
     source: str
@@ -37,6 +41,9 @@ class Result:
     written: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     first_rejected: list[BadRow] = field(default_factory=list)
+    history: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    first_skipped: list[BadRow] = field(default_factory=list)
     done: bool = False
     changed: bool = False
     taken: str = ""
@@ -92,12 +99,14 @@ def migrate(
     skip_bad: Path | None = None,
     dry_run: bool = False,
     watcher: Watcher | None = None,
+    who: str | None = MIGRATE,
 ) -> Result:
     """Write all of result.source to result.target, and say in the result what came of it.
 
     replace: put it in the place of a target that is there. skip_bad: leave bad rows out, and write them to this file;
-    without it, a bad row means that nothing is written. dry_run: only look. Raises StoreUnavailable if it cannot be
-    done: then the target is as it was, unless the text says otherwise.
+    without it, a bad row means that nothing is written. Broken rows of the history are always left out. dry_run: only
+    look. who: the history of the target says at its end that this one has put the registry there; None: it does not.
+    Raises StoreUnavailable if it cannot be done: then the target is as it was, unless the text says otherwise.
     """
     begin = perf_counter()
     watcher = watcher or Watcher()
@@ -110,8 +119,10 @@ def migrate(
         result.source, result.target = source.label, target.label
         result.taken = f"{source.taken:%Y-%m-%d %H:%M:%S}"
         rejects, sums = Rejects(skip_bad, not dry_run), _Sums()
-        source.rejected = rejects.add
-        chunks = _good_chunks(source, rejects, sums, watcher)
+        source.rejected, source.skipped = rejects.add, rejects.skip
+        chunks = chain(
+            _good_chunks(source, rejects, sums, watcher), _history(source, target, rejects, sums, watcher, result, who)
+        )
         watcher.begin(f"Reading {source.label} as it was at {result.taken}", source.total)
         try:
             if dry_run:
@@ -127,8 +138,9 @@ def migrate(
                             result.done = True
         finally:
             rejects.close()
-        result.written = sums.counts
+        result.written = Counter({table: count for table, count in sums.counts.items() if table not in OF_HISTORY})
         result.rejected, result.first_rejected = rejects.count, rejects.first
+        result.skipped, result.first_skipped = rejects.skipped, rejects.first_skipped
         result.changed = source.has_changed()
     result.seconds = perf_counter() - begin
     return result
@@ -141,7 +153,26 @@ def _good_chunks(source: Source, rejects: Rejects, sums: _Sums, watcher: Watcher
         sums.add(chunk)
         watcher.step(source.done, _items(sums.counts) + rejects.count)
         yield Chunk(chunk.table, []) if rejects.is_fatal else chunk
+
+
+def _history(
+    source: Source, target: Target, rejects: Rejects, sums: _Sums, watcher: Watcher, result: Result, who: str | None
+) -> Iterator[Chunk]:
+    """The history of the source, and the row that ends that of the target. Its number is greater than any that the
+    source or the target has given to a change: who follows either of them sees it."""
+    last = max(source.last_change, target.last_change)
+    for chunk in () if rejects.is_fatal else source.history(for_files=target.takes_files):
+        if chunk.table == HISTORY.table:
+            last = max(last, chunk.rows[-1].number)
+        result.history += counted(chunk)
+        sums.add(chunk)
+        watcher.step(source.done, _items(sums.counts) + rejects.count)
+        yield chunk
     watcher.step(source.total, _items(sums.counts) + rejects.count)
+    if who and not rejects.is_fatal:
+        end = Chunk(HISTORY.table, [replaced_by(who, source.label, last + 1, source.last_time)])
+        sums.add(end)
+        yield end
 
 
 def _verify(target: Target, given: _Sums, watcher: Watcher) -> None:

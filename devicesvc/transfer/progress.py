@@ -78,13 +78,21 @@ def _tell(result: Result, skip_bad: Path | None, dry_run: bool) -> None:
         click.echo(str(bad), err=True)
     if result.rejected > MAX_SHOWN:
         click.echo(f"... and {result.rejected - MAX_SHOWN:,} bad rows more", err=True)
+    for bad in result.first_skipped:
+        click.echo(f"Left out: {bad}", err=True)
+    if result.skipped:
+        words = "1 row of the history is" if result.skipped == 1 else f"{result.skipped:,} rows of the history are"
+        click.echo(f"{words} broken. All else goes on without that; {result.source} keeps it.", err=True)
     written = result.written
     what = ", ".join(f"{written[table]:,} {table}" for table in TABLES)
     seconds = f"{result.seconds:.1f} s{_rate(result.read, result.seconds)}"
     if result.done:
         click.echo(f"Wrote {result.target}: {what}; read back, and the same.")
         click.echo(f"{result.read:,} read = {result.rows:,} written + {result.rejected:,} rejected; {seconds}.")
-        if result.rejected:
+        if result.history:
+            how_much = ", ".join(f"{count:,} {what}" for what, count in result.history.items())
+            click.echo(f"The history moved along: {how_much}.")
+        if skip_bad and (result.rejected or result.skipped):
             click.echo(f"The rejected rows are in {skip_bad}, each with the reason.")
     else:
         click.echo(f"{result.read:,} read = {result.rows:,} good + {result.rejected:,} rejected; {seconds}.")

@@ -19,6 +19,8 @@ class Rejects:
     def __init__(self, path: Path | None, may_write: bool) -> None:
         self.count = 0
         self.first: list[BadRow] = []
+        self.skipped = 0
+        self.first_skipped: list[BadRow] = []
         self._path = path
         self._file: TextIO | None = None
         self._may_write = may_write
@@ -33,6 +35,16 @@ class Rejects:
         self.count += 1
         if len(self.first) < MAX_SHOWN:
             self.first.append(bad)
+        self._write(bad)
+
+    def skip(self, bad: BadRow) -> None:
+        """As `add`, but of a row of the history: it is left out, and all else goes on."""
+        self.skipped += 1
+        if len(self.first_skipped) < MAX_SHOWN:
+            self.first_skipped.append(bad)
+        self._write(bad)
+
+    def _write(self, bad: BadRow) -> None:
         if self._path and self._may_write:
             with self._errors():
                 if not self._file:

@@ -77,17 +77,22 @@ class Source(ABC):
     """One snapshot of a store.
 
     label: what to call the store in messages. taken: when the snapshot was taken. total, done: how much there is to
-    read, and how much was read, in bytes or rows. rejected: is given each bad row.
+    read, and how much was read, in bytes or rows. rejected: is given each bad row. skipped: is given each row of the
+    history that is broken. last_change: the greatest number that the store has given to a change. last_time: the time
+    of the last row of the history, once that was read.
     """
 
     label: str
     total: int
     done: int = 0
+    last_change: int
+    last_time = ""
 
     def __init__(self) -> None:
         self.taken = datetime.now()
         self.known = Known()
         self.rejected: Callable[[BadRow], None] = lambda _bad: None
+        self.skipped: Callable[[BadRow], None] = lambda _bad: None
         self._open = ExitStack()
 
     def read(self) -> Iterator[Chunk]:
@@ -114,6 +119,11 @@ class Source(ABC):
     @abstractmethod
     def _memberships(self) -> Iterator[Chunk]:
         """The good memberships."""
+
+    @abstractmethod
+    def history(self, *, for_files: bool) -> Iterator[Chunk]:
+        """The history, after `read` has come to its end: in rows, as transfer/history.py says. for_files: it goes to
+        files. Then files are given as they are, in pieces; and rows with times that rise."""
 
     @abstractmethod
     def has_changed(self) -> bool:

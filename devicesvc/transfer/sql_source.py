@@ -4,7 +4,7 @@ import csv
 import io
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
@@ -16,10 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from devicesvc.columns import DEVICE, GROUP, MEMBERSHIP, NIC, NIC_COLUMNS, device_of_rows
 from devicesvc.csv_codec.formats import DEVICE_CSV
+from devicesvc.dao.history import Row
 from devicesvc.dao.sql.row_locks import COUNTED, NOBODY_CHANGES
 from devicesvc.dao.sql.store import reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import Invalid, StoreUnavailable
+from devicesvc.transfer.history import HISTORY, faults_of, numbered, rising
 from devicesvc.transfer.plain_rows import plain
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import BadRow, Chunk, DeviceRows, Source
@@ -31,6 +33,7 @@ KEYS = {
     NIC.table: ("device_id", "position"),
     GROUP.table: ("id",),
     MEMBERSHIP.table: ("device_id", "group_id"),
+    HISTORY.table: ("number", "position"),
 }
 
 _NIC_CELLS = range(len(NIC.names) - len(NIC.columns), len(NIC.names))  # in a row, after the keys
@@ -51,8 +54,9 @@ class SqlSource(Source):
             opening.callback(self._open.close)
             self._connection: Any = self._connect()
             self.taken = datetime.now()
-            self._changes = self._one(self._COUNTED)
-            self.total = sum(self._one(f'SELECT count(*) FROM "{each.table}"') for each in (DEVICE, GROUP, MEMBERSHIP))
+            self.last_change = self._one(self._COUNTED)
+            counted = DEVICE, GROUP, MEMBERSHIP, HISTORY
+            self.total = sum(self._one(f'SELECT count(*) FROM "{each.table}"') for each in counted)
             opening.pop_all()  # it stays open, because nothing has failed
 
     @abstractmethod
@@ -93,7 +97,7 @@ class SqlSource(Source):
 
     def has_changed(self) -> bool:
         try:
-            return bool(self._changes_now() != self._changes)
+            return bool(self._changes_now() != self.last_change)
         except (StoreUnavailable, self._connection.Error, SQLAlchemyError):
             return True
 
@@ -171,12 +175,36 @@ class SqlSource(Source):
             yield Chunk(MEMBERSHIP.table, good)
             self.done += len(chunk)
 
-    def _reject(self, table: str, id: object, error: Invalid, row: Sequence[Any]) -> None:
+    def history(self, *, for_files: bool) -> Iterator[Chunk]:
+        rows = numbered(self._good_history())
+        if for_files:
+            rows = rising(rows)
+        while chunk := list(islice(rows, ROWS)):
+            self.last_time = chunk[-1].time
+            yield Chunk(HISTORY.table, chunk)
+
+    def _good_history(self) -> Iterator[Row]:
+        for found in self._query(HISTORY):
+            self.done += 1
+            row = HISTORY.from_row(found)
+            if faults := faults_of(row):
+                self._reject(HISTORY.table, row.change, Invalid(faults), row, self.skipped)
+            else:
+                yield row
+
+    def _reject(
+        self,
+        table: str,
+        id: object,
+        error: Invalid,
+        row: Sequence[Any],
+        take: Callable[[BadRow], None] | None = None,
+    ) -> None:
         places = "; ".join(f"column {column}: {rule}" for column, rule in error.errors.items())
         raw = io.StringIO()
         csv.writer(raw, lineterminator="").writerow(row)
         text = raw.getvalue().encode(errors="backslashreplace").decode()
-        self.rejected(BadRow(self.label, 0, f"table {table}, row {id!r}, {places}", text))
+        (take or self.rejected)(BadRow(self.label, 0, f"table {table}, row {id!r}, {places}", text))
 
     def _reject_nic(self, row: Any) -> None:
         rule = f"must be the id of a device, and {row.device_id!r} is not"
@@ -185,11 +213,21 @@ class SqlSource(Source):
 
 def select(entity: Any) -> str:
     """A query for all rows of a table."""
-    return f'SELECT {", ".join(entity.names)} FROM "{entity.table}"'
+    return f'SELECT {columns(entity)} FROM "{entity.table}"'
+
+
+def columns(entity: Any) -> str:
+    """The names of the columns of a table; some of them are words of SQL too."""
+    return quoted(entity.names)
+
+
+def quoted(names: Iterable[str]) -> str:
+    """The names, for a statement."""
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _by_key(entity: Any) -> str:
-    return f"ORDER BY {', '.join(KEYS[entity.table])}"
+    return f"ORDER BY {quoted(KEYS[entity.table])}"
 
 
 class SqliteSource(SqlSource):

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Self
 
@@ -17,20 +17,22 @@ from devicesvc.dao.sql.store import COUNT_A_CHANGE, reason_of
 from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer.csv_source import PATIENCE
+from devicesvc.transfer.history import HISTORY
 from devicesvc.transfer.postgresql import connected
 from devicesvc.transfer.source import Chunk
-from devicesvc.transfer.sql_source import select
+from devicesvc.transfer.sql_source import columns, select
 from devicesvc.transfer.target import Target, exists, refuse_no_place
 
 ROWS = 5_000  # of a database that are read back together
 CACHE = 32  # MB that SQLite may take while a database is filled
 
 _INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"  # not of constraints
-_COLUMNS = {entity.table: ", ".join(entity.names) for entity in ENTITIES}
-_NAMED = {entity.table: entity.named for entity in ENTITIES}
+_TABLES = (*ENTITIES, HISTORY)
+_COLUMNS = {entity.table: columns(entity) for entity in _TABLES}
+_NAMED = {entity.table: entity.named for entity in _TABLES}
 _INSERT = {
     entity.table: f"INSERT INTO {entity.table} ({_COLUMNS[entity.table]}) VALUES ({', '.join('?' * len(entity.names))})"
-    for entity in ENTITIES
+    for entity in _TABLES
 }
 
 
@@ -45,6 +47,7 @@ class SqliteTarget(Target):
         self._temporary = self._path.with_name(f".{self._path.name}.tmp")
         self._replace = replace
         self._published = False
+        self._end = 1  # the last change in it
         refuse_no_place(self._path)
 
     def refuse_existing(self) -> None:
@@ -58,6 +61,9 @@ class SqliteTarget(Target):
         with self._errors():
             self._file = self._open.enter_context(self._take_temporary())
         self._open.callback(self._sweep)
+        if self._path.exists():
+            with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=PATIENCE)) as old:
+                self.last_change = _last_change(old)
         return self
 
     def _take_temporary(self) -> BinaryIO:
@@ -97,9 +103,10 @@ class SqliteTarget(Target):
                 to.execute(f'DROP INDEX "{name}"')
             for table, rows in chunks:
                 to.executemany(_INSERT[table], map(tuple, rows))  # sqlite3 takes longer for named ones
+                self._end = rows[-1].number if table == HISTORY.table and rows else self._end
             for _, sql in indexes:
                 to.execute(sql)
-            to.execute("UPDATE registry SET changes = changes + 1")
+            to.execute("UPDATE registry SET changes = ?", [self._end])
             to.execute("COMMIT")
         with self._errors():
             durable_file.sync_file(self._file)
@@ -111,15 +118,28 @@ class SqliteTarget(Target):
 
     def publish(self) -> None:
         self.refuse_existing()
-        with self._errors(), self._nobody_writes():
+        with self._errors(), self._nobody_writes() as last_change:
+            if last_change >= self._end:  # a service has gone on
+                self._renumber(last_change + 1)
             self._temporary.replace(self._path)
             self._published = True
             durable_file.sync_folder(self._path.parent)
 
+    def _renumber(self, number: int) -> None:
+        """Give the last change this number."""
+        with closing(sqlite3.connect(self._temporary, isolation_level=None)) as made:
+            made.execute("PRAGMA journal_mode = OFF")
+            made.execute("BEGIN")
+            made.execute("UPDATE history SET number = ? WHERE number = ?", [number, self._end])
+            made.execute("UPDATE registry SET changes = ?", [number])
+            made.execute("COMMIT")
+        durable_file.sync_file(self._file)
+
     @contextmanager
-    def _nobody_writes(self) -> Iterator[None]:
-        """Hold the database that is replaced. That also takes back what a crash may have left half done in it: SQLite
-        would play a journal left beside it into the new one."""
+    def _nobody_writes(self) -> Iterator[int]:
+        """Hold the database that is replaced, and give the number of its last change. That also takes back what a crash
+        may have left half done in it: SQLite would play a journal left beside it into the new one."""
+        last_change = 0
         with ExitStack() as holding:
             if self._path.exists():
                 old = holding.enter_context(
@@ -132,9 +152,11 @@ class SqliteTarget(Target):
                     raise StoreUnavailable(f"{self._path} is in use: {error}. Nothing was changed.") from error
                 except sqlite3.DatabaseError:
                     pass  # not a database: nobody is at it
+                with suppress(sqlite3.Error):  # or not a registry
+                    last_change = _last_change(old)
             for journal in _journals(self._path):
                 journal.unlink(missing_ok=True)
-            yield
+            yield last_change
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -144,6 +166,10 @@ class SqliteTarget(Target):
             reason = error.strerror if isinstance(error, OSError) else error
             after = "It was replaced, but may not outlive a power cut" if self._published else "Nothing was changed"
             raise StoreUnavailable(f"{self._path} cannot be written: {reason}. {after}.") from error
+
+
+def _last_change(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT changes FROM registry").fetchone()[0])
 
 
 def _chunks(table: str, cursor: Any) -> Iterator[Chunk]:
@@ -169,6 +195,8 @@ class ServerTarget(Target):
         return []
 
     _BEGIN: ClassVar[Sequence[str]] = (COUNT_A_CHANGE,)  # others wait
+    _LAST_CHANGE: ClassVar[str] = "SELECT changes FROM registry"
+    _SET_LAST_CHANGE: ClassVar[str] = "UPDATE registry SET changes = %s"
 
     @abstractmethod
     def _connect(self) -> AbstractContextManager[Any]:
@@ -195,7 +223,9 @@ class ServerTarget(Target):
         with self._errors(), self._connection.cursor() as cursor:
             for statement in self._BEGIN:
                 cursor.execute(statement)
-            for table in ("devices", "groups"):
+            cursor.execute(self._LAST_CHANGE)
+            self.last_change = cursor.fetchone()[0]
+            for table in ("devices", "groups", "history"):
                 if self._replace:
                     break
                 cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{table}")')
@@ -211,13 +241,18 @@ class ServerTarget(Target):
 
     def fill(self, chunks: Iterable[Chunk]) -> None:
         with self._errors():
+            end = self.last_change
             for table, rows in chunks:
                 if rows:
                     self._insert(table, rows)
+                if rows and table == HISTORY.table:
+                    end = rows[-1].number
+            with self._connection.cursor() as cursor:
+                cursor.execute(self._SET_LAST_CHANGE, [end])
 
     def written(self) -> Iterator[Chunk]:
         with self._errors():
-            for entity in ENTITIES:
+            for entity in _TABLES:
                 yield from self._rows(entity)
 
     def publish(self) -> None:
@@ -236,6 +271,8 @@ class PostgresTarget(ServerTarget):
     """The tables of a PostgreSQL database."""
 
     _BEGIN = (ALONE, COUNT_A_CHANGE)
+    _LAST_CHANGE = "SELECT currval('changes')"
+    _SET_LAST_CHANGE = "SELECT setval('changes', %s)"
 
     def _connect(self) -> AbstractContextManager[Any]:
         return connected(self._url, read_only=False)

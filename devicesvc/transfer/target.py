@@ -12,16 +12,22 @@ from devicesvc.transfer.source import Chunk
 
 
 class Target(ABC):
-    """A store to be made. label: what to call it in messages."""
+    """A store to be made.
+
+    label: what to call it in messages. takes_files: whether it takes a history in pieces of files. last_change: the
+    greatest number that a store in its place has given to a change, 0 if there is none; it is known within `with`.
+    """
 
     label: str
+    takes_files = False
+    last_change = 0
 
     def __init__(self) -> None:
         self._open = ExitStack()
 
     @abstractmethod
     def fill(self, chunks: Iterable[Chunk]) -> None:
-        """Write all rows, which come as Source.read gives them, so that nobody sees them yet."""
+        """Write all rows, which come as Source.read and Source.history give them, so that nobody sees them yet."""
 
     @abstractmethod
     def written(self) -> Iterator[Chunk]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import SEEK_END
 from itertools import takewhile
 from pathlib import Path
@@ -155,3 +155,26 @@ def opened(path: Path) -> Iterator[Month]:
                 yield Month(path, unpacked)
     except (OSError, EOFError, zlib.error) as error:
         raise StoreUnavailable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def last_commit(devices: Path) -> Iterator[bytes]:
+    """The lines of the history beside a file from its end on, up to those with another time than the last one. Raises
+    OSError, StoreUnavailable."""
+    last = last_start(devices)
+    for path in reversed(month_paths(devices)):
+        with opened(path) as month:
+            for line in month.lines_back(month.begin, month.end):
+                start = start_of(line)
+                if start and start.time != last.time:
+                    return
+                yield line
+
+
+def last_start(devices: Path) -> Start:
+    """How the last row of the history beside a file starts; its number is 0 if there is none. Raises OSError."""
+    for path in reversed(month_paths(devices)):
+        with suppress(StoreUnavailable), opened(path) as month:
+            for line in month.lines_back(month.begin, month.end):
+                if start := start_of(line):
+                    return start
+    return Start(0, "")

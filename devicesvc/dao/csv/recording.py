@@ -8,10 +8,10 @@ taken back by one that says `not kept`; what is in the files and no row explains
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,7 +87,7 @@ class Recorder:
 
     def batch(self) -> Batch:
         """For the changes that come next."""
-        return Batch(self._number, self._next_time(self._time))
+        return Batch(self._number, now(self._time))
 
     def begin(self, batch: Batch) -> Callable[[], object]:
         """Begin to write the batch, and give what waits until it is durable. Raises StoreUnavailable."""
@@ -131,7 +131,7 @@ class Recorder:
         edits = self._edits(rows, snapshot) if self._is_open and not self.fault else ChangeSet()
         last = max([self.kept, *(row.change for row in rows)])
         if edits:
-            number, time = max(number, self.kept) + 1, self._next_time(time)
+            number, time = max(number, self.kept) + 1, now(time)
             end = self._append(list(edits.rows(number, time)), end)
             last = number
         for items in self._before.values():
@@ -198,12 +198,7 @@ class Recorder:
         """The rows that count, and those of the last commit that are not in the files and must be taken back."""
         gone_before = {row._replace(done="") for row in rows if row.done == NOT_KEPT}
         rows = [row for row in rows if row._replace(done="") not in gone_before]
-        last = rows[-1].time if rows else ""
-        gone: set[Row] = set()
-        for item, some in _by_item(row for row in rows if row.time == last and row.change > self.kept).items():
-            found = _find(snapshot, item)
-            if found is not _UNKNOWN and not _fits(found, some, "after") and _fits(found, some[::-1], "before"):
-                gone.update(some)
+        gone = set(not_kept(rows, self.kept, partial(_find, snapshot)))
         return [row for row in rows if row not in gone], [row for row in rows if row in gone]
 
     def _edits(self, rows: Sequence[Row], snapshot: Snapshot) -> ChangeSet:
@@ -271,12 +266,16 @@ class Recorder:
             log.error("%s", fault)
         self.fault = fault
 
-    def _next_time(self, last: str) -> str:
-        """The time of the next commit, which no other has: the clock may have been set back."""
-        time = now()
-        if time > last:
-            return time
-        return f"{datetime.fromisoformat(last) + timedelta(milliseconds=1):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+def not_kept(rows: Sequence[Row], kept: int, find: Callable[[Item], Any]) -> Iterator[Row]:
+    """The rows of the last commit that tell of what is not in the files. rows: without those that were taken back.
+    kept: the number of the last change that is known to be kept. find: gives an item of the files, None if there is
+    none."""
+    last = rows[-1].time if rows else ""
+    for item, some in _by_item(row for row in rows if row.time == last and row.change > kept).items():
+        found = find(item)
+        if found is not _UNKNOWN and not _fits(found, some, "after") and _fits(found, some[::-1], "before"):
+            yield from some
 
 
 _UNKNOWN = object()  # in the place of an item of a kind that a snapshot does not have
