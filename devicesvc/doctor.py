@@ -61,7 +61,7 @@ def store_checks(url: StoreUrl) -> Iterator[Check]:
 
 
 def _database_checks(url: StoreUrl) -> Iterator[Check]:
-    yield _database(url)
+    yield from _database(url)
 
 
 def _sqlite_checks(url: StoreUrl) -> Iterator[Check]:
@@ -73,7 +73,7 @@ def _sqlite_checks(url: StoreUrl) -> Iterator[Check]:
     elif left := _left_by_a_kill(path):  # to read the database would complete it
         yield ok("database", f"{left} was left by a service that was killed: the next start completes it.")
     else:
-        yield _database(url)
+        yield from _database(url)
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -120,6 +120,7 @@ def _csv_file(url: StoreUrl, path: Path) -> Iterator[Check]:
         yield fail("file", f"{fault}.{remedy}")
     if not faults:
         yield ok("file", f"{url.path} breaks no rule.")
+        yield _history(url)
 
 
 def folder_checks(path: Path, needed: int) -> Iterator[Check]:
@@ -189,20 +190,35 @@ def _command(pid: str) -> str:
     return " ".join(words).strip()[:80]
 
 
-def _database(url: StoreUrl) -> Check:
-    """Whether a database can be reached, and has the newest tables."""
+def _database(url: StoreUrl) -> Iterator[Check]:
+    """Whether a database can be reached, and has the newest tables; then its history."""
     schema, where = url.schema(), url.redacted
     try:
         current, head = schema.current(url.text), schema.head()
     except StoreUnavailable as error:
         remedy = _REMEDIES.get(url.kind.name, "Start the server, or correct the URL.")
-        return fail("database", f"{error} {remedy}" if error.__cause__ else str(error))  # without: it says what to do
-    if current == head:
-        return ok("database", f"{where} is up to date ({head}).")
+        yield fail("database", f"{error} {remedy}" if error.__cause__ else str(error))  # without: it says what to do
+        return
     at = f"is at revision {current}, not {head}" if current else "has no tables"
-    if url.kind.upgraded_at_start:
-        return ok("database", f"{where} {at}: serve upgrades it.")
-    return fail("database", f"{where} {at}: stop all services, and run  devicesvc db upgrade {where}")
+    if current == head:
+        yield ok("database", f"{where} is up to date ({head}).")
+        yield _history(url)
+    elif url.kind.upgraded_at_start:
+        yield ok("database", f"{where} {at}: serve upgrades it.")
+    else:
+        yield fail("database", f"{where} {at}: stop all services, and run  devicesvc db upgrade {where}")
+
+
+def _history(url: StoreUrl) -> Check:
+    """Whether the history is complete, and how big it is."""
+    try:
+        with url.history() as history:
+            fault, size = history.fault, history.size()
+    except StoreUnavailable as error:
+        return fail("history", str(error))
+    if fault:
+        return fail("history", f"{fault}. Mend it, or move the file away.")
+    return ok("history", f"It is complete, and takes {_size(size)}.")
 
 
 def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:

@@ -1,4 +1,5 @@
-"""The command line: devicesvc serve, check, doctor, migrate, backup, restore, tour, db, token, device, group."""
+"""The command line: devicesvc serve, check, doctor, migrate, backup, restore, tour, db, token, device, group,
+history."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -19,6 +20,7 @@ MODULES = {
     "token": "tokens",
     "device": "device",
     "group": "group",
+    "history": "history",
 }
 
 

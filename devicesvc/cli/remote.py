@@ -1,8 +1,9 @@
-"""What the commands share that call a running service: devicesvc device, group."""
+"""What the commands share that call a running service: devicesvc device, group, history."""
 
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +15,7 @@ from devicesvc.model import DeviceFilter, GroupFilter
 from devicesvc.terminal import json_block, json_line, plain, table
 
 if TYPE_CHECKING:
-    from devicesvc.client import Item, Items
+    from devicesvc.client import Client, Item, Items
 
 Command = Callable[..., Any]
 
@@ -49,6 +50,27 @@ json_option: Command = click.option(
 yes_option: Command = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
+@contextmanager
+def called(url: str, token: str | None, advice: str = "") -> "Iterator[Client]":
+    """A client of a service. An ApiError ends the command with its sentence. advice: what to do if nobody answers."""
+    from devicesvc.client import (
+        Client,
+        NobodyAnswersError,
+    )  # not at the top: --help and the completion of a shell do without
+
+    with one_sentence(), Client(url, token) as client:
+        try:
+            yield client
+            if client.stale_since:
+                words = f"Warning: the service has read nothing new since {client.stale_since}; its /readyz says why."
+                click.echo(plain(words), err=True)
+        except NobodyAnswersError as error:
+            raise click.ClickException(f"{plain(str(error))}{advice}") from error
+        except (LookupError, TypeError) as error:
+            words = f"What answers at {client.url} does not answer as devicesvc does: {error!r}."
+            raise click.ClickException(plain(words)) from error
+
+
 def calls_service(command: Command) -> Command:
     """Give a command the options --url and --token, and a client in their place. An ApiError ends it with its
     sentence."""
@@ -57,24 +79,8 @@ def calls_service(command: Command) -> Command:
     @token_option
     @wraps(command)
     def run(url: str, token: str | None, **arguments: Any) -> None:
-        from devicesvc.client import (
-            Client,
-            NobodyAnswersError,
-        )  # not at the top: --help and the completion of a shell do without
-
-        with one_sentence(), Client(url, token) as client:
-            try:
-                command(client, **arguments)
-                if client.stale_since:
-                    words = (
-                        f"Warning: the service has read nothing new since {client.stale_since}; its /readyz says why."
-                    )
-                    click.echo(plain(words), err=True)
-            except NobodyAnswersError as error:
-                raise click.ClickException(f"{plain(str(error))} Another address: --url or DEVICESVC_URL.") from error
-            except (LookupError, TypeError) as error:
-                words = f"What answers at {client.url} does not answer as devicesvc does: {error!r}."
-                raise click.ClickException(plain(words)) from error
+        with called(url, token, " Another address: --url or DEVICESVC_URL.") as client:
+            command(client, **arguments)
 
     added: Command = run
     return added

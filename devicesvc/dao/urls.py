@@ -6,6 +6,7 @@ loads no database driver, and this package needs to know neither the migrations 
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from devicesvc.dao.base import Store
+    from devicesvc.dao.history import History
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class StoreKind:
     """A kind of store.
 
     scheme: its URLs begin with it. opened_by: opens a store, given a StoreUrl and the first devices of a new one.
-    checked_by: names every fault of a store. read_by, written_by: the source and the target of a migration. schema_by:
-    the module that makes its tables; empty if it has none. upgraded_at_start: whether `serve` upgrades the tables
-    itself, because no other host can be at them. options: those of its URLs that are not the driver's.
+    history_by: opens its history to read. checked_by: names every fault of a store. read_by, written_by: the source and
+    the target of a migration. schema_by: the module that makes its tables; empty if it has none. upgraded_at_start:
+    whether `serve` upgrades the tables itself, because no other host can be at them. options: those of its URLs that
+    are not the driver's.
     """
 
     name: str
     scheme: str
     opened_by: str
+    history_by: str
     checked_by: str
     read_by: str
     written_by: str
@@ -47,6 +51,7 @@ KINDS = (
         name="csv",
         scheme="csv",
         opened_by="devicesvc.dao.csv.store:CsvStore",
+        history_by="devicesvc.dao.csv.history:opened_history",
         checked_by="devicesvc.dao.csv.store:check",
         read_by="devicesvc.transfer.csv_source:CsvSource",
         written_by="devicesvc.transfer.csv_target:CsvTarget",
@@ -55,6 +60,7 @@ KINDS = (
         name="sqlite",
         scheme="sqlite",
         opened_by="devicesvc.dao.sql.sqlite:SqliteStore",
+        history_by="devicesvc.dao.sql.sqlite:opened_history",
         checked_by="devicesvc.dao.sql.store:check",
         read_by="devicesvc.transfer.sql_source:SqliteSource",
         written_by="devicesvc.transfer.sql_target:SqliteTarget",
@@ -66,6 +72,7 @@ KINDS = (
         name="postgresql",
         scheme="postgresql+psycopg",
         opened_by="devicesvc.dao.sql.postgresql:PostgresqlStore",
+        history_by="devicesvc.dao.sql.store:opened_history",
         checked_by="devicesvc.dao.sql.store:check",
         read_by="devicesvc.transfer.sql_source:PostgresSource",
         written_by="devicesvc.transfer.sql_target:PostgresTarget",
@@ -76,6 +83,7 @@ KINDS = (
         name="mariadb",
         scheme="mysql+pymysql",  # SQLAlchemy takes mariadb+pymysql for MariaDB alone, and this for MySQL too
         opened_by="devicesvc.dao.sql.mariadb:MariadbStore",
+        history_by="devicesvc.dao.sql.store:opened_history",
         checked_by="devicesvc.dao.sql.store:check",
         read_by="devicesvc.transfer.mariadb:MariadbSource",
         written_by="devicesvc.transfer.mariadb:MariadbTarget",
@@ -134,6 +142,10 @@ class StoreUrl:
     def open(self, first: Sequence[Device] = ()) -> "Store":
         """As open_store."""
         return cast("Store", resolve_name(self.kind.opened_by)(self, first))
+
+    def history(self) -> "AbstractContextManager[History]":
+        """Open the history to read; the store is not changed, not even if it is new. Raises StoreUnavailable."""
+        return cast("AbstractContextManager[History]", resolve_name(self.kind.history_by)(self))
 
     def check(self) -> list[str]:
         """Every fault of the store, by file, line and column; a database has none. Raises StoreUnavailable if it cannot

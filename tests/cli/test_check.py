@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 
 from devicesvc.cli import main
 from devicesvc.csv_codec.formats import DEVICE_CSV as FORMAT
+from devicesvc.csv_codec.history import HEADER, closing
 from devicesvc.sample import DEVICES
 from tests.hard_data import IN_GBK, content
 
@@ -30,6 +31,23 @@ def test_a_file_of_an_older_version_which_lacks_a_column_with_a_default_is_in_or
     ended = check()
     assert (ended.exit_code, ended.stdout) == (0, "./device.csv is in order.\n")
     assert (tmp_path / "group.csv").read_text() == "name,id\nalpha,a\n"
+
+
+def test_lines_of_the_history_that_are_not_rows_of_it_are_named(check, tmp_path):
+    (tmp_path / "device.csv").write_bytes(content(DEVICES))
+    row = b"7,2026-01-02T03:04:05.678Z,-,,,changed,device,1,name,a,b\n"
+    (tmp_path / "history-2026-01.csv").write_bytes(HEADER + row + b"7,x\n" + row.replace(b"7,2", b"6,2"))
+    (tmp_path / "history-2026-02.csv").write_bytes(row)
+    (tmp_path / "history-2026-03.csv.gz").write_bytes(b"not compressed")
+    (tmp_path / "history-2026-04.csv").write_bytes(HEADER + row + b"8,2026" + closing(b"8,2026"))  # left by a crash
+    ended = check()
+    assert ended.exit_code == 1
+    assert ended.stdout.splitlines() == [
+        f"{tmp_path}/history-2026-01.csv, line 3 is not a row of the history",
+        f"{tmp_path}/history-2026-01.csv, line 4, column change: must not be less than 7, as before it",
+        f"{tmp_path}/history-2026-02.csv does not begin with the header {HEADER.decode().strip()}",
+        f"{tmp_path}/history-2026-03.csv.gz cannot be read: Not a gzipped file (b'no')",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,11 @@ def test_on_each_store_all_is_well(doctor, store_url):
     names = [name for name, _ in fine]
     assert names[:5] == ["python", "time zone", "tokens", "port", "store"]
     if ":" in store_url and not store_url.startswith("sqlite"):
-        assert names[5:] == ["database"]
+        assert names[5:] == ["database", "history"]
     else:
         assert set(names[5:]) >= {"folder", "disk", "lock"}
         assert next(words for name, words in fine if name == "lock").endswith(" is held by no one.")
+    assert re.fullmatch(r"It is complete, and takes [\d.]+ (bytes|KB|MB)\.", dict(fine)["history"])
     if ":" in store_url:
         assert "is up to date (" in dict(fine)["database"]
 
@@ -74,6 +75,17 @@ def test_before_the_first_start_all_is_well_and_nothing_is_made(doctor, store, t
     assert failed == []
     assert any("yet: serve makes it" in words for _, words in fine)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_line_of_the_history_that_is_not_a_row_of_it_is_a_fault(doctor, tmp_path):
+    open_store("device.csv", DEVICES).close()
+    [month] = tmp_path.glob("history-*.csv")
+    with month.open("a") as file:
+        file.write("nonsense\n")
+    lines = len(month.read_bytes().splitlines())
+    failed, fine = doctor()
+    assert failed == [("file", f"{month}, line {lines} is not a row of the history. Mend it in an editor.")]
+    assert "history" not in dict(fine)
 
 
 def test_each_fault_of_a_file_is_a_line(doctor, tmp_path):

@@ -9,7 +9,7 @@ import io
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from operator import attrgetter
@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from devicesvc.csv_codec.history import HEADER, decode, encode, encode_cell, is_torn
 from devicesvc.dao import durable_file
-from devicesvc.dao.csv.months import Month, month_of, month_paths, opened
+from devicesvc.dao.csv.months import Month, last_start, month_of, month_paths, opened
 from devicesvc.dao.history import ADDED, MAX_ROWS, NOT_KEPT, Change, History, HistoryFilter, Row
+from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 
 Rows = Iterator[Row]
@@ -306,3 +307,34 @@ def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
+
+
+@contextmanager
+def opened_history(url: StoreUrl) -> Iterator[CsvHistory]:
+    """The history beside a file, to read: the registry itself is not opened. Raises StoreUnavailable."""
+    devices = url.path.resolve()
+    if not devices.is_file():
+        raise StoreUnavailable(f"There is no file {url.path}.")
+    try:
+        kept = last_start(devices).change
+        yield CsvHistory(devices, lambda: kept, lambda: next(faults_of(devices), None), nullcontext)
+    except OSError as error:
+        raise StoreUnavailable(f"The history beside {url.path} cannot be read: {error.strerror}.") from error
+
+
+def faults_of(devices: Path) -> Iterator[str]:
+    """Every line of the history beside a file that is not a row of it, by file and line. What a crash has torn is not
+    a fault. Raises OSError."""
+    last = 0
+    for path in month_paths(devices):
+        try:
+            with opened(path) as month:
+                for number, (_, line) in enumerate(month.lines(month.begin, month.end), 2):
+                    cells = decode(line)
+                    if not cells and not is_torn(line):
+                        yield f"{path}, line {number} is not a row of the history"
+                    elif cells and int(cells[0]) < last:
+                        yield f"{path}, line {number}, column change: must not be less than {last}, as before it"
+                    last = max(last, int(cells[0])) if cells else last
+        except StoreUnavailable as error:
+            yield str(error).rstrip(".")

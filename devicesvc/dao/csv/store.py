@@ -26,6 +26,7 @@ from devicesvc.dao.base import Size, Store, T, Transaction
 from devicesvc.dao.csv.background import Background
 from devicesvc.dao.csv.file import CsvFile, journal_path, locked_registry, registry_paths
 from devicesvc.dao.csv.history import CsvHistory
+from devicesvc.dao.csv.history import faults_of as history_faults
 from devicesvc.dao.csv.months import named_paths
 from devicesvc.dao.csv.recording import Batch, Recorder
 from devicesvc.dao.csv.snapshot import Snapshot
@@ -339,7 +340,8 @@ class CsvStore(Store):
 
 
 def check(url: StoreUrl) -> list[str]:
-    """Every fault of the files, by file, line and column. Raises StoreUnavailable if one cannot be read."""
+    """Every fault of the files, and of those of the history, by file, line and column. Raises StoreUnavailable if one
+    cannot be read."""
     _, groups, memberships = registry_paths(url.path.resolve())
     if journal_path(url.path.resolve()).exists():
         return [f"{url.path}: devicesvc migrate was interrupted while it replaced it: serve or migrate completes it"]
@@ -347,7 +349,10 @@ def check(url: StoreUrl) -> list[str]:
     for path, format in ((groups, GROUP_CSV), (memberships, MEMBERSHIP_CSV)):
         if path.exists():
             faults += _faults(path, format)
-    return faults
+    try:
+        return [*faults, *history_faults(url.path.resolve())]
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _faults(path: Path, format: Format[Any]) -> list[str]:

@@ -30,7 +30,7 @@ class SerialStore(SqlStore):
 
     WRITERS = 1
 
-    def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
+    def __init__(self, url: StoreUrl, first: Sequence[Device] | None = ()) -> None:
         self._group_commit = GroupCommit(self._commit, store.PATIENCE)
         super().__init__(url, first)
 

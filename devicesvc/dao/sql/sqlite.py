@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,10 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from devicesvc.dao import durable_file
+from devicesvc.dao.history import History
 from devicesvc.dao.sql import store
 from devicesvc.dao.sql.serial import SerialStore
+from devicesvc.dao.urls import StoreUrl
 from devicesvc.errors import StoreUnavailable
 
 # How a commit gets to the disk, and how a file is synced so that the commit outlives a power cut.
@@ -37,6 +40,7 @@ class SqliteStore(SerialStore):
         " (SELECT * FROM history ORDER BY number DESC LIMIT 100)) FROM history)"
     )
     _READING = {"begin": "BEGIN"}
+    _MODE = "rw"
 
     def _prepare(self) -> None:
         mode = self._url.option("journal_mode", "delete")
@@ -48,7 +52,7 @@ class SqliteStore(SerialStore):
                 f"{self._redacted}: journal_mode=wal needs SQLite {wanted} or newer, and this Python has {given}."
                 " Leave journal_mode out."
             )
-        self._pragmas = (*JOURNALS[mode], "foreign_keys = ON")
+        self._pragmas: tuple[str, ...] = (*JOURNALS[mode], "foreign_keys = ON")
 
     def _make_engine(self, answer: float, **pool: Any) -> Engine:  # noqa: ARG002 - no server has to answer
         path, patience = self._url.path, store.PATIENCE
@@ -56,8 +60,8 @@ class SqliteStore(SerialStore):
             raise StoreUnavailable(f"There is no file {path}: devicesvc db upgrade {self._redacted} makes it.")
 
         def connect() -> sqlite3.Connection:
-            """Open the file that there is: no mode but this leaves a missing one missing."""
-            name = f"file:{quote(str(path))}?mode=rw"
+            """Open the file that there is: a missing one is left missing."""
+            name = f"file:{quote(str(path))}?mode={self._MODE}"
             return sqlite3.connect(name, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
 
         engine = create_engine(self._url.sql, creator=connect, **pool)
@@ -87,6 +91,20 @@ class SqliteStore(SerialStore):
         """As SqlStore: the count of changes is written and synced."""
         tx.is_proof = True
         durable_file.prove_space(self._url.path.resolve(), PROBE_BYTES)
+
+
+class _ReadOnly(SqliteStore):
+    """To read a file, in whatever journal mode a service has it."""
+
+    _MODE = "ro"
+
+    def _prepare(self) -> None:
+        self._pragmas = ()
+
+
+def opened_history(url: StoreUrl) -> AbstractContextManager[History]:
+    """The history in an SQLite file, to read. Raises StoreUnavailable."""
+    return store.opened_history(url, _ReadOnly)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, TextClause, func, inspect, select
@@ -23,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from devicesvc.dao.base import Size, Store
-from devicesvc.dao.history import IMPORT, Author, ChangeSet, now
+from devicesvc.dao.history import IMPORT, Author, ChangeSet, History, now
 from devicesvc.dao.sql import history, schema
 from devicesvc.dao.sql.history import SqlHistory
 from devicesvc.dao.sql.items import SqlDevices, SqlGroups
@@ -82,8 +83,8 @@ class SqlTransaction:
 class SqlStore(Store):
     """A registry in a database that has the tables.
 
-    first: the devices of a registry that nobody has used yet. Raises StoreUnavailable if the database cannot be
-    reached or does not have the tables.
+    first: the devices of a registry that nobody has used yet; None: it stays unused. Raises StoreUnavailable if the
+    database cannot be reached or does not have the tables.
     """
 
     WRITERS: ClassVar[int]  # connections of a worker for changes
@@ -92,7 +93,7 @@ class SqlStore(Store):
     _HISTORY_BYTES: ClassVar[TextClause]  # how many of them the history has, about
     _READING: ClassVar[Mapping[str, Any]]  # options of SQLAlchemy for a transaction that reads one snapshot
 
-    def __init__(self, url: StoreUrl, first: Sequence[Device] = ()) -> None:
+    def __init__(self, url: StoreUrl, first: Sequence[Device] | None = ()) -> None:
         self._url = url
         self._redacted = url.redacted
         try:
@@ -112,7 +113,7 @@ class SqlStore(Store):
                     words = f"{self._redacted} has no registry"
                     raise StoreUnavailable(f"{words}: devicesvc db upgrade {self._redacted} makes it.")
                 is_new = not connection.scalar(select(schema.registry.c.changes))
-            if is_new:
+            if is_new and first is not None:
                 self._fill(first)
         except UnicodeError as error:  # a host that cannot be one
             self.close()
@@ -266,6 +267,14 @@ def reason_of(error: object) -> str:
     """What a driver's error says, on one line. error: PyMySQL gives it a number before the words."""
     words = str((getattr(error, "args", None) or (error,))[-1]).strip()
     return words.splitlines()[0].rstrip(".") if words else type(error).__name__
+
+
+@contextmanager
+def opened_history(url: StoreUrl, kind: Callable[[StoreUrl, None], SqlStore] | None = None) -> Iterator[History]:
+    """The history in a database, to read. kind: what opens it, if not what opens the store. Raises StoreUnavailable."""
+    url.schema().must_be_current(url.text)
+    with (kind or resolve_name(url.kind.opened_by))(url, None) as store:
+        yield store.history
 
 
 def check(url: StoreUrl) -> list[str]:
