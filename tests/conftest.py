@@ -38,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 NO_PART_OF_IT = shutil.ignore_patterns(
-    ".*", "__pycache__", "*.egg-info", "build", "dist", "data", "device*.csv", "group.csv"
+    ".*", "__pycache__", "*.egg-info", "build", "dist", "data", "device*.csv", "group.csv", "history-*.csv*"
 )
 
 REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))

@@ -14,6 +14,7 @@ from devicesvc.migrations import upgrade
 from sqlalchemy import make_url
 
 from devicesvc.backups import find
+from devicesvc.csv_codec.history import HEADER
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
@@ -135,6 +136,29 @@ def test_a_backup_is_made_and_restored_while_the_service_runs(kind, section, url
     assert requests.get(f"{service.url}/v1/devices/{added}").status_code == 404
     assert requests.post(f"{service.url}/v1/devices", json=ADD).status_code == 201
     do(backup)
+
+
+def test_its_commands_say_who_changed_what_and_take_it_back(start, tmp_path, programs, clean_env):
+    service = start("device.csv")
+    device = f"{service.url}/v1/devices/5394030919"
+    before = requests.get(device).json()["data"]
+    requests.patch(device, json={"status": "stolen"}).raise_for_status()
+    change = requests.get(f"{service.url}/v1/changes").json()["data"][0]["number"]
+    (tmp_path / "history-2026-10.csv").write_bytes(HEADER)
+
+    def do(section):
+        [commands] = re.findall(r"^```sh\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
+        commands = commands.replace("http://localhost:8000", service.url).replace("/41/", f"/{change}/")
+        script = ["bash", "-euxc", commands.replace("curl ", "curl --silent --show-error --fail-with-body ")]
+        ended = subprocess.run(script, cwd=tmp_path, env=clean_env | {"PATH": programs}, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr + ended.stdout
+        return ended.stdout
+
+    assert do("Ask the history").count("stolen") == 4  # each command but that for a teacher, who was not there
+    do("Take a change back")
+    assert requests.get(device).json()["data"] == before
+    assert "Deleted 0 rows" in do("How long, and how big")
+    assert (tmp_path / "history-2026-10.csv.gz").exists()
 
 
 def test_each_night_systemd_makes_a_backup(tmp_path, programs, clean_env):
