@@ -177,7 +177,7 @@ class TestPrune:
     def test_it_says_what_was_deleted_and_what_stays(self, run, used):
         with open_store(used) as store:
             for name in ("one", "two"):
-                store.write(lambda tx, name=name: tx.devices.update(FIRST, {"name": name}))
+                store.write(lambda tx, name=name: tx.devices.update(FIRST, {"name": name}))  # type: ignore[misc]
         ended = run("prune", used, "--before", "9999-01-01", "--yes")
         assert ended.exit_code == 0, ended.output
         assert re.fullmatch(
