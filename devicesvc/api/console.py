@@ -46,6 +46,7 @@ def start() -> BaseResponse:
 
 @blp.get("/console")
 @blp.get("/console/add")
+@blp.get("/console/changes")
 @blp.get("/console/import")
 @blp.get("/console/devices/<id>")
 @blp.get("/console/groups")

@@ -21,6 +21,7 @@ export const session = shared({
   asked: null,
 });
 export const answering = shared(true); // whether anybody answered the last call
+export const made = shared(0); // how many changes this page has made
 
 let waiting = []; // the calls that wait for a token
 
@@ -52,7 +53,7 @@ export const url = ({ path, query }) => address(path, query);
 
 /**
  * Make a call. etag: a 304 is enough if the answer still has it. once: do not try again if nobody answers.
- * Returns {status, etag, ...the members of the answer}. Raises Problem, or AbortError.
+ * Returns {status, etag, retry: the seconds of Retry-After, ...the members of the answer}. Raises Problem, or AbortError.
  */
 export async function send(call, { signal, etag, once } = {}) {
   const answer = await ask(call, { signal, etag, once });
@@ -63,7 +64,7 @@ export async function send(call, { signal, etag, once } = {}) {
   }
   const body = await read(answer);
   if (!answer.ok) throw new Problem(answer.status, body.message, body.errors);
-  return { ...body, etag: answer.headers.get("ETag") };
+  return { ...body, etag: answer.headers.get("ETag"), retry: Number(answer.headers.get("Retry-After")) };
 }
 
 /** Get a file. Returns a Blob. */
@@ -150,6 +151,7 @@ export function useChange() {
     try {
       const answer = await send(call);
       setState({ busy: false, error: null });
+      if (!call.query?.some(([name]) => name === "dry_run")) made.set(made.get() + 1);
       return answer;
     } catch (error) {
       setState({ busy: false, error });

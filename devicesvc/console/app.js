@@ -1,6 +1,7 @@
 // The page: its head, the view that the address names, and the question for a token.
 import { html, render, useState } from "./vendor/preact-htm.js";
 import { login, logout, session } from "./api.js";
+import { Changes } from "./changes.js";
 import { Import } from "./csv.js";
 import { AddDevice, Device } from "./device.js";
 import { Devices } from "./devices.js";
@@ -16,6 +17,7 @@ function view(path) {
   const [, , kind, id] = path.split("/").map(decodeURIComponent);
   if (kind === "add") return html`<${AddDevice} />`;
   if (kind === "import") return html`<${Import} />`;
+  if (kind === "changes") return html`<${Changes} />`;
   if (kind === "devices" && id) return html`<${Device} key=${id} id=${id} />`;
   if (kind === "groups") return id ? html`<${Group} key=${id} id=${id} />` : html`<${Groups} />`;
   return html`<${Devices} />`;
@@ -33,13 +35,13 @@ function App() {
 
 function Head({ path }) {
   const { token, mayWrite } = session.use();
-  const isGroups = path.startsWith("/console/groups");
+  const place = ["groups", "changes"].find((kind) => path.startsWith(`/console/${kind}`)) ?? "devices";
+  const link = (kind, to) => html`<li><a href=${to} aria-current=${kind === place ? "page" : null}>${t(kind)}</a></li>`;
   const other = language.get() === "en" ? "zh" : "en";
   return html`<header class="top"><nav aria-label=${t("main")}>
     <ul>
       <li><strong>devicesvc</strong></li>
-      <li><a href="/console" aria-current=${isGroups ? null : "page"}>${t("devices")}</a></li>
-      <li><a href="/console/groups" aria-current=${isGroups ? "page" : null}>${t("groups")}</a></li>
+      ${link("devices", "/console")} ${link("groups", "/console/groups")} ${link("changes", "/console/changes")}
       <li><a href="/docs">API</a></li>
     </ul>
     <ul>

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "./vendor/preact-htm.js";
 import { send, session, useCall, useChange } from "./api.js";
 import { Conflict } from "./conflict.js";
 import { at, DeviceForm, FIELDS, label, patch } from "./form.js";
+import { Gone, History } from "./history.js";
 import { GroupPicker } from "./picker.js";
 import { Button, Buttons, Columns, Dialog, Fault, Form, Heading, Status } from "./parts.js";
 import { go } from "./route.js";
@@ -16,14 +17,21 @@ export function Device({ id }) {
   const { answer, error, reload } = useCall(call);
   const { mayWrite } = session.use();
   const [doing, setDoing] = useState(null);
+  const [round, setRound] = useState(0); // of undoing: the groups are asked for again too
   const device = answer?.data;
   if (!device) return html`<main class="page">
-    ${error ? html`<${Heading}>${id}</${Heading}><${Fault} error=${error} />` : html`<p aria-busy="true">${t("loading")}</p>`}
+    ${error
+      ? html`<${Gone} kind="device" id=${id} error=${error} show=${(was) => html`<${Fields} device=${was} />`} onUndone=${reload} />`
+      : html`<p aria-busy="true">${t("loading")}</p>`}
     <p><a href="/console">${t("all devices")}</a></p>
   </main>`;
   const done = () => {
     setDoing(null);
     reload();
+  };
+  const undone = () => {
+    reload();
+    setRound(round + 1);
   };
   return html`<main class="page">
     <p class="up"><a href="/console">${t("devices")}</a></p>
@@ -36,7 +44,8 @@ export function Device({ id }) {
     </div>
     ${doing === "edit"
       ? html`<${Edit} device=${device} etag=${answer.etag} onDone=${done} onClose=${() => setDoing(null)} />`
-      : html`<${Fields} device=${device} /><${Groups} id=${id} mayWrite=${mayWrite} /><${Same} call=${call} />`}
+      : html`<${Fields} device=${device} /><${Groups} key=${round} id=${id} mayWrite=${mayWrite} /><${Same} call=${call} />
+          <h2>${t("history")}</h2><${History} path=${`${path(id)}/history`} own="device" onUndone=${undone} />`}
     ${doing === "delete" && html`<${Delete} device=${device} etag=${answer.etag} onClose=${() => setDoing(null)} onStale=${reload} />`}
   </main>`;
 }
@@ -127,7 +136,7 @@ function Delete({ device, etag, onClose, onStale }) {
   return html`<${Dialog} title=${t("delete device?")} onClose=${onClose}>
     <${Form} onSubmit=${isStale ? () => (onStale(), onClose()) : submit}>
       <p><strong><bdi>${device.name}</bdi></strong> <code>${device.id}</code></p>
-      <p>${isStale ? t("changed meanwhile") : t("cannot undo")}</p>
+      <p>${isStale ? t("changed meanwhile") : t("can undo")}</p>
       ${!isStale && html`<${Fault} error=${change.error} /><${Same} call=${call} />`}
       <${Buttons} onClose=${onClose} busy=${change.busy} danger=${!isStale}>${t(isStale ? "show" : "delete")}</${Buttons}>
     </${Form}>

@@ -2,6 +2,7 @@
 import { html, useState } from "./vendor/preact-htm.js";
 import { session, useCall, useChange, usePages } from "./api.js";
 import { Field } from "./form.js";
+import { Gone, History } from "./history.js";
 import { Members } from "./members.js";
 import { Button, Buttons, Columns, Dialog, Fault, Form, Heading } from "./parts.js";
 import { address, go } from "./route.js";
@@ -73,13 +74,21 @@ export function Group({ id }) {
   const { mayWrite } = session.use();
   const group = useCall({ path: path(id) });
   const [doing, setDoing] = useState(null);
+  const [round, setRound] = useState(0); // of undoing: the members are asked for again too
   const close = () => setDoing(null);
   const data = group.answer?.data;
   if (!data) return html`<main class="page">
-    ${group.error ? html`<${Heading}>${id}</${Heading}><${Fault} error=${group.error} />` : html`<p aria-busy="true">${t("loading")}</p>`}
+    ${group.error
+      ? html`<${Gone} kind="group" id=${id} error=${group.error} show=${(was) => html`<p><bdi>${was.description}</bdi></p>`}
+          onUndone=${group.reload} />`
+      : html`<p aria-busy="true">${t("loading")}</p>`}
     <p><a href="/console/groups">${t("all groups")}</a></p>
   </main>`;
   const { etag } = group.answer;
+  const undone = () => {
+    group.reload();
+    setRound(round + 1);
+  };
   const inList = address("/console", [["group_id", id]]);
   return html`<main class="page">
     <p class="up"><a href="/console/groups">${t("groups")}</a></p>
@@ -92,7 +101,8 @@ export function Group({ id }) {
       </div>
     </div>
     ${data.description && html`<p><bdi>${data.description}</bdi></p>`}
-    <${Members} id=${id} mayWrite=${mayWrite} />
+    <${Members} key=${round} id=${id} mayWrite=${mayWrite} />
+    <h2>${t("history")}</h2><${History} path=${`${path(id)}/history`} own="group" onUndone=${undone} />
     ${doing === "edit" && html`<${GroupForm} title=${t("edit group")} group=${data} save=${t("save")}
       call=${(draft) => ({ method: "PATCH", path: path(id), match: etag, body: draft })}
       onClose=${close} onDone=${() => (close(), group.reload())} />`}

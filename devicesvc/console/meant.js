@@ -98,7 +98,7 @@ export function Delete({ ids, all, filter, count, onClose, onDone }) {
   return html`<${Dialog} title=${t("delete devices?", { n: count })} onClose=${onClose}>
     <${Form} onSubmit=${submit}>
       <div role="status">${meant.seen && html`<p>${t("would delete", meant.seen)}</p>`}</div>
-      <p>${t("cannot undo")}</p>
+      <p>${t("can undo")}</p>
       <${Fault} error=${meant.error} />
       <${Same} call=${shown} />
       <${Buttons} onClose=${onClose} busy=${meant.busy} danger=${!meant.isFirst}>${t(meant.isFirst ? "try" : "delete")}</${Buttons}>
