@@ -25,7 +25,7 @@ export const WORDS = {
   "by restore": ["restore", "恢复"],
   "by since": ["From", "起始时间"],
   "by until": ["Before", "截止时间"],
-  "by who": ["Who (name of the token)", "操作者（令牌名称）"],
+  "by who": ["Who", "操作者"],
   "can undo": ["You can undo this in the history of changes.", "可以在更改记录中撤销此操作。"],
   "cancel": ["Cancel", "取消"],
   "cannot undo now": ["This cannot be undone, because there were later changes. Nothing was changed. What differs now:", "由于之后又有更改，无法撤销。未更改任何内容。现在的不同之处："],

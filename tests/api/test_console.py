@@ -133,7 +133,7 @@ def test_what_is_said_is_a_sentence_and_every_sentence_is_said():
     assert len(said) > 60
     assert said <= words().keys()
     made = [re.sub(r"\$\{\w+\}", "§", each) for each in re.findall(r"\bt\(`([^`]+)`", code)]  # t(`set ${field}`)
-    patterns = [re.escape(each).replace("§", "[a-z]+") for each in made]
+    patterns = [re.escape(each).replace("§", "[a-z_]+") for each in made]
     names = set(re.findall(r"[\w ?]+", code))  # of fields, and of one sentence or the other
     for key in words().keys() - said:
         assert key in names or any(re.fullmatch(each, key) for each in patterns), key

@@ -262,15 +262,18 @@ def test_the_faults_of_a_file_are_shown_by_line(page, url, tmp_path, refused):
 @wide
 def test_changes_of_others_are_counted_and_shown_on_request(console, url):
     console.clock.install()
-    console.reload()
-    expect(rows(console)).to_have_count(5)
-    requests.patch(f"{url}/v1/devices/5661391086", json={"status": "broken"}).raise_for_status()
+    with console.expect_response(re.compile(r"/v1/changes\?limit=1$")):
+        console.reload()
+        expect(rows(console)).to_have_count(5)
+    for status in ("bad", "worse", "broken"):
+        requests.patch(f"{url}/v1/devices/5661391086", json={"status": status}).raise_for_status()
+    many(url, 60)  # one change more, of devices that are on no page shown
     console.clock.run_for(11_000)
-    expect(console.get_by_text("1 device of this list has changed.")).to_be_visible()
+    expect(console.get_by_text("4 changes since this list was loaded.")).to_be_visible()
     expect(console.get_by_role("row", name="greenhouse-gateway")).to_contain_text("online")
     console.get_by_role("button", name="Show", exact=True).click()
     expect(console.get_by_role("row", name="greenhouse-gateway")).to_contain_text("broken")
-    expect(console.get_by_text("has changed")).to_have_count(0)
+    expect(console.get_by_text("since this list was loaded")).to_have_count(0)
 
 
 @wide
@@ -278,9 +281,9 @@ def test_a_shown_tab_gets_no_body_again_and_a_hidden_one_asks_nothing(console):
     console.clock.install()
     console.reload()
     expect(rows(console)).to_have_count(5)
-    with console.expect_response(re.compile("/v1/devices")) as asked:
+    with console.expect_response(re.compile("/v1/changes.*after=")) as asked:
         console.clock.run_for(11_000)
-    assert asked.value.status == 304
+    assert asked.value.json()["data"] == []
     console.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     console.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     more = []
@@ -288,9 +291,9 @@ def test_a_shown_tab_gets_no_body_again_and_a_hidden_one_asks_nothing(console):
     console.clock.run_for(120_000)
     assert more == []
     console.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
-    with console.expect_response(re.compile("/v1/devices")) as asked:
+    with console.expect_response(re.compile("/v1/changes.*after=")) as asked:
         console.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    assert asked.value.status == 304
+    assert asked.value.json()["data"] == []
 
 
 @pytest.fixture
