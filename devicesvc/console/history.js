@@ -1,5 +1,5 @@
 // A list of changes, the newest first: of the registry, or of one device or group, also of one that is deleted.
-import { html, useEffect, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { made, send, useCall } from "./api.js";
 import { Change, More, useGroupNames } from "./change.js";
 import { useFeed } from "./feed.js";
@@ -44,14 +44,17 @@ function useHistory(call, follow) {
   const [list, setList] = useState(null);
   const [fresh, setFresh] = useState(null);
   const [error, setError] = useState(null);
-  const get = (more = []) => send({ ...call, query: [...call.query, ...more] });
+  const etag = useRef(null); // of the newest page that is shown
+  const get = (more = [], options = {}) => send({ ...call, query: [...call.query, ...more] }, options);
   const show = (page) => {
+    etag.current = page.etag;
     setFresh(null);
     setError(null);
     setList((before) => joined(page, before?.changes ?? [], before?.next));
   };
   const look = async () => {
-    const page = await get();
+    const page = await get([], { etag: etag.current });
+    if (page.status === 304) return undefined;
     if (scrollY <= AT_TOP || !list) return show(page);
     const known = new Set(list.changes.map(({ number }) => number));
     const count = page.data.filter(({ number }) => !known.has(number)).length;

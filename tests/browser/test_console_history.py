@@ -1,4 +1,4 @@
-"""The history in the console: what was done to a device or group, undo, and the changes of the registry as they come."""
+"""The history in the console: what was done to a device or group, undo, and all changes as they come."""
 
 import json
 import re
@@ -164,12 +164,8 @@ def follow(page: Page, url: str) -> None:
 
 def test_a_change_of_somebody_else_appears_by_itself(page, url):
     follow(page, url)
-    subprocess.run(
-        ["curl", "-s", "-X", "PATCH", "-H", "Content-Type: application/json", "-d", '{"status": "seen"}']
-        + [f"{url}/v1/devices/{GATEWAY}"],
-        check=True,
-        capture_output=True,
-    )
+    what = ["-X", "PATCH", "-H", "Content-Type: application/json", "-d", '{"status": "seen"}']
+    subprocess.run(["curl", "-s", *what, f"{url}/v1/devices/{GATEWAY}"], check=True, capture_output=True)
     expect(changes(page).first).to_contain_text(f"{GATEWAY} Status: online → seen")
 
 
