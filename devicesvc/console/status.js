@@ -36,28 +36,31 @@ export function Trouble() {
 
 /** How many changes there were since the list was loaded. call: what is shown. answer: what it was when it was loaded. */
 export function News({ call, answer, onShow }) {
-  const [news, setNews] = useState(0);
+  const [count, setCount] = useState(0);
+  const [isOther, setOther] = useState(false); // whether the list was another one before the first number was known
   const last = useRef(null); // the number of the last change that is known; null until it is
   const begin = async () => {
     const number = await newest({ once: true });
     const now = await send(call, { etag: answer.etag, once: true });
     last.current = number;
-    if (now.status !== 304) setNews(1); // it came between the answer and that number
+    setOther(now.status !== 304);
   };
   const look = async () => {
     if (!answer) return undefined;
     if (last.current === null) return begin();
     const { data, next } = await send(after(last.current, [["limit", "1000"]]), { once: true });
     last.current = next;
-    return setNews((before) => before + data.length);
+    return setCount((before) => before + data.length);
   };
   const tryToLook = () => look().catch(() => {}); // the bar says so
   useEffect(() => {
-    setNews(0);
+    setCount(0);
+    setOther(false);
     last.current = null;
     tryToLook();
   }, [answer]);
   usePoll(tryToLook, NEWS);
+  const news = Math.max(count, isOther ? 1 : 0);
   if (!news) return null;
   return html`<p class="news" role="status">
     ${t("changes since", { n: news })} <${Button} kind="" onClick=${onShow}>${t("show")}</${Button}>
