@@ -197,9 +197,9 @@ def test_a_hidden_tab_asks_for_no_change_and_catches_up_when_it_is_seen(page, ur
         page.goto(f"{url}/console/changes")
     with page.expect_request(re.compile("/v1/changes.*after=")):
         page.clock.run_for(2_000)
-    page.evaluate(HIDE % "true")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(HIDE % "true")
     change(url, status="missed")
     page.clock.run_for(120_000)
     assert asked == []
