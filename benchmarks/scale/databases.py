@@ -42,7 +42,7 @@ def rate(registry: Registry, what: str, seconds: int) -> float:
 
 def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds: int) -> float:
     script = registry.source.with_name("pgbench.sql")
-    script.write_text(script_of(registry, [statement for statement, _ in sent], is_change))
+    script.write_text(script_of(registry, sent, is_change))
     command: list[str | Path] = [PGBENCH, "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"]
     command += [f"--time={seconds}", f"--file={script}", plain_url(registry.url)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -52,15 +52,22 @@ def _pgbench(registry: Registry, sent: list[Statement], is_change: bool, seconds
     return float(found[1])
 
 
-def script_of(registry: Registry, sent: list[str], is_change: bool) -> str:
+def script_of(registry: Registry, sent: list[Statement], is_change: bool) -> str:
     """The statements for pgbench, on a device picked at random, to which a change gives a new name."""
     lines = [f"\\set id {FIRST_ID} + {registry.id_step} * random(0, {registry.devices - 1})"]
-    lines += ["\\set name random(1, 1000000000)", "BEGIN;"] if is_change else []
-    for statement in sent:
+    lines += ["\\set name random(1, 1000000000)", "\\set number random(1, 1000000000000)", "BEGIN;"] * is_change
+    for statement, parameters in sent:
         text = re.sub(r"\s+", " ", statement).replace("ANY(%s)", "ANY(ARRAY[:id])").replace("its_id", "id")
         text = text.replace("%(search_text)s", SEARCH_TEXT)
+        if text.startswith("INSERT INTO history"):
+            values = {name: _literal(value) for name, value in parameters.items()}
+            text %= values | {"number": ":number", "device_id": ":id"}
         lines.append(re.sub(r"%\((\w+)\)s", r":\1", text) + ";")
     return "\n".join([*lines, *["COMMIT;"] * is_change, ""])
+
+
+def _literal(value: object) -> str:
+    return "NULL" if value is None else "'{}'".format(str(value).replace("'", "''"))
 
 
 def _bare(registry: Registry, sent: list[Statement], is_change: bool, seconds: int) -> float:
@@ -94,6 +101,9 @@ def _change(database: sqlite3.Connection, sent: list[Statement], id: str) -> Non
         elif statement.startswith("UPDATE devices"):
             _, *others, _ = parameters
             database.execute(statement, (f"bare-{time.perf_counter_ns()}", *others, id))
+        elif statement.startswith("INSERT INTO history"):
+            _, *others = parameters
+            database.execute(statement, (time.perf_counter_ns(), *others))
         else:
             database.execute(statement, parameters)
     database.execute("COMMIT")

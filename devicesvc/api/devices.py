@@ -84,8 +84,8 @@ class Devices(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceItem(MethodView):
-    @blp.operation("get_device", 400, 404, 413, 422, conditional=True)
-    @blp.arguments(history_schemas.AtSchema(), location="query", as_kwargs=True)
+    @blp.operation("get_device", 404, 422, conditional=True)
+    @blp.arguments(history_schemas.AtSchema(), location="querystring", as_kwargs=True)
     @blp.response(
         200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG
     )

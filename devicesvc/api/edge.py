@@ -103,6 +103,7 @@ class Edge:
             who = request_user.get()
         finally:
             request_user.set(NOBODY)
+            request_client.set("")
         status, headers = started
         route = environ.get(ROUTE)
         if any(name == "Content-Length" for name, _ in headers) or status.startswith("304"):

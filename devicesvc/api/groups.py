@@ -68,8 +68,8 @@ class Groups(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupItem(MethodView):
-    @blp.operation("get_group", 400, 404, 413, 422, conditional=True)
-    @blp.arguments(history_schemas.AtSchema(), location="query", as_kwargs=True)
+    @blp.operation("get_group", 404, 422, conditional=True)
+    @blp.arguments(history_schemas.AtSchema(), location="querystring", as_kwargs=True)
     @blp.response(
         200, schemas.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
     )

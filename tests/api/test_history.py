@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
+from flask import jsonify
 
 from devicesvc.api import history as calls
 from devicesvc.dao.history import time_text
@@ -180,12 +181,12 @@ class TestLists:
         ],
     )
     def test_a_time_may_have_any_zone_and_fraction(self, client, moment, monkeypatch):
-        monkeypatch.setattr(calls, "find", lambda where, *_: {"since": where.since})
+        monkeypatch.setattr(calls, "find", lambda where, *_: jsonify(since=where.since))
         answer = client.get("/v1/changes", query_string={"since": moment})
         assert answer.json == {"since": "2026-11-24T20:00:00.000Z"}
 
     def test_a_day_is_its_start_in_utc(self, client, monkeypatch):
-        monkeypatch.setattr(calls, "find", lambda where, *_: {"until": where.until})
+        monkeypatch.setattr(calls, "find", lambda where, *_: jsonify(until=where.until))
         assert client.get("/v1/changes?until=2026-11-24").json == {"until": "2026-11-24T00:00:00.000Z"}
 
     @pytest.mark.parametrize(

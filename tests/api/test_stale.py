@@ -89,8 +89,8 @@ def test_who_may_not_read_learns_nothing_of_it(store, path, tmp_path):
 
 
 def test_an_answer_from_before_says_so_if_the_file_is_mended_while_the_answer_is_made(client, store, path, monkeypatch):
-    def get_one(self, id):
-        answer = original(self, id)
+    def get_one(self, id, *more):
+        answer = original(self, id, *more)
         put(path, MENDED)
         assert store.devices.get(id).name == "mended"
         return answer

@@ -227,7 +227,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_files_say_the_same(self):
         expected = self.contents()
-        assert {path.name for path in self.folder.iterdir() if path.name[0] != "."} == set(expected)
+        names = {path.name for path in self.folder.iterdir() if not path.name.startswith((".", "history-"))}
+        assert names == set(expected)
         for name, data in expected.items():
             assert (self.folder / name).read_bytes() == data
 

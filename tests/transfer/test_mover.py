@@ -103,6 +103,10 @@ def url(database):
 def target(request, tmp_path):
     """The URL of a target, ready to be filled."""
     if request.param in ("postgresql", "mariadb"):
+        if "store_url" in request.fixturenames:  # which may be on the same server
+            url: str = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
+            upgrade(url)
+            return url
         registry = {"postgresql": "upgraded_server", "mariadb": "upgraded_mariadb"}[request.param]
         return request.getfixturevalue(registry).emptied()
     return {"csv": str(tmp_path / "to.csv"), "sqlite": f"sqlite:///{tmp_path}/to.db"}[request.param]
