@@ -1,14 +1,15 @@
 """Every customisation of flask-smorest. Resources use the Blueprint of this module, and stay declarative."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, wraps
 from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
+import marshmallow as ma
 import orjson
 from apispec import BasePlugin
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_smorest.utils import prepare_response
 
 from devicesvc.api.document import complete
@@ -116,6 +117,20 @@ class Blueprint(flask_smorest.Blueprint):
     def takes(content_type: str, **body: Any) -> Any:
         """Document a request body that is not JSON. body: `schema` and `example` of OpenAPI."""
         return flask_smorest.Blueprint.doc(requestBody={"required": True, "content": {content_type: body}})
+
+    def rare_arguments(self, schema: ma.Schema) -> Callable[[Any], Any]:
+        """Arguments of the query, as keyword arguments, in a call that mostly has none: then no time goes into them."""
+
+        def decorate(view: Any) -> Any:
+            with_arguments = self.arguments(schema, location="querystring", as_kwargs=True)(view)
+
+            @wraps(with_arguments)
+            def call(*arguments: Any, **options: Any) -> Any:
+                return (with_arguments if request.query_string else view)(*arguments, **options)
+
+            return call
+
+        return decorate
 
     @staticmethod
     def operation(
