@@ -25,10 +25,11 @@ OF_TWO_FILES = ["a delete of a device in groups", "a delete of a group with devi
 
 @pytest.fixture
 def crash(tmp_path, caplog):
-    """Make a change on a variant of the store, build every state that a crash may leave, and count what they are."""
+    """Make a change on a variant of the store, build every state that a crash may leave, and count what they are; of a
+    broken store, until one is found that has this harm."""
     caplog.set_level("CRITICAL", logger="devicesvc")  # a broken store would log thousands of faults
 
-    def crash(variant, change) -> Counter:
+    def crash(variant, change, harm=None) -> Counter:
         old, new = CHANGES[change].before, CHANGES[change].after
         folder = tmp_path / "traced"
         folder.mkdir()
@@ -40,6 +41,9 @@ def crash(tmp_path, caplog):
         count = Counter(states=0, corrupt=0, lost=0, leftovers=0, untold=0, not_kept=0)
         for number, state in enumerate(states(before, steps)):
             count.update(_judge(state, tmp_path / str(number), old, new))
+            shutil.rmtree(tmp_path / str(number))
+            if count[harm]:
+                break
         print(f"\n{change}, variant {variant!r}: {dict(count)}")
         return count
 
@@ -127,29 +131,29 @@ def test_a_change_whose_outcome_was_unknown_is_durable_once_it_is_sent_again_and
     ("variant", "harm"), [("in place", "corrupt"), ("no fsync", "corrupt"), ("no folder fsync", "lost")]
 )
 def test_a_broken_store_is_found_out(crash, variant, harm, change):
-    assert crash(variant, change)[harm] > 0
+    assert crash(variant, change, harm)[harm] > 0
 
 
 def test_a_store_that_does_not_tidy_up_when_it_is_opened_is_found_out(crash, monkeypatch):
     monkeypatch.setattr(durable_file, "sweep", lambda _files: None)
-    assert crash("none", "a membership")["leftovers"] > 0
+    assert crash("none", "a membership", "leftovers")["leftovers"] > 0
 
 
 @pytest.mark.parametrize("change", OF_TWO_FILES)
 def test_a_store_that_renames_two_files_in_no_certain_order_is_found_out(crash, change):
-    assert crash("no folder fsync", change)["corrupt"] > 0
+    assert crash("no folder fsync", change, "corrupt")["corrupt"] > 0
 
 
 @pytest.mark.parametrize("change", ["an update", "a delete of a device in groups"])
 @pytest.mark.parametrize("variant", ["the history comes after", "no fsync of the history"])
 def test_a_history_that_is_written_badly_is_found_out(crash, variant, change):
-    assert crash(variant, change)["untold"] > 0
+    assert crash(variant, change, "untold")["untold"] > 0
 
 
 @pytest.mark.parametrize("change", ["an update", "a delete of a device in groups"])
 def test_a_history_that_is_not_held_against_the_files_is_found_out(crash, change, monkeypatch):
     monkeypatch.setattr(Recorder, "reconcile", forget_to_look)
-    assert crash("none", change)["untold"] > 0
+    assert crash("none", change, "untold")["untold"] > 0
 
 
 class TestModel:

@@ -170,7 +170,8 @@ class CsvHistory(History):
     def _commit(self, month: Month, number: int, time: str | None = None) -> tuple[int, int]:
         """Where the commit begins and ends that has this change, or if there is none, the next one."""
         if time is None:
-            first = next(self._rows(month, month.place(lambda start: start.change < number)), None)
+            rows = self._rows(month, month.place(lambda start: start.change < number))
+            first = next((row for row in rows if row.change >= number), None)  # a torn row may stand before others
             if not first:
                 return month.end, month.end
             time = first.time
