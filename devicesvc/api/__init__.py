@@ -5,8 +5,9 @@ It imports the contract in `dao.base`, the CSV codec, the metrics and the tokens
 
 from flask import Flask, request
 
-from devicesvc.api import auth, bulk, changes, console, counts, devices, docs, errors, groups, health, memberships
+from devicesvc.api import auth, bulk, changes, console, counts, devices, docs, groups, health, memberships
 from devicesvc.api.edge import ROUTE, Edge
+from devicesvc.api.errors import init_app as handle_errors
 from devicesvc.api.feed import Feed
 from devicesvc.api.hosts import Hosts
 from devicesvc.api.items import ItemConverter
@@ -49,7 +50,7 @@ def init_app(
     app.register_blueprint(docs.blp)
     app.register_blueprint(console.blp)
     app.before_request(_begin)
-    errors.init_app(app)
+    handle_errors(app)
     app.wsgi_app = Edge(app, app.wsgi_app, hosts, proxies)  # type: ignore[method-assign]
 
 
