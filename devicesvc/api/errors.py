@@ -139,7 +139,8 @@ def problem_body(status: int, detail: str = "", errors: Mapping[str, str] = Mapp
 
 
 def _sentence(errors: Mapping[str, str]) -> str:
-    sentence = in_words({place: getattr(rule, "short", rule) for place, rule in errors.items()})
+    short = {place: rule.short for place, rule in islice(errors.items(), MAX_FAULTS) if isinstance(rule, LongRule)}
+    sentence = in_words({**errors, **short})
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 

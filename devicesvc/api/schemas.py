@@ -78,7 +78,8 @@ class Schema(ma.Schema):
                 messages[name] = [self.advice[name]]
                 continue
             field = self._closest_field(name, data)
-            messages[name] = [LongRule(unknown + (f"; did you mean `{field}`?" if field else ""), known)]
+            rule = f"{unknown}; did you mean `{field}`?" if field else unknown
+            messages[name] = [LongRule(rule, known) if known else rule]
             known = ""
 
     def _closest_field(self, name: str, data: Mapping[str, Any]) -> str | None:

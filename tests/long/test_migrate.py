@@ -45,6 +45,12 @@ def leftovers(folder):
     return {each.name for each in folder.iterdir() if not each.name.endswith(".lock")}
 
 
+def remove(path):
+    """Remove a target, and its history."""
+    for each in path.parent.glob("to.*"):
+        each.unlink()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_at_any_moment(source, target, how):
     path, url = target
@@ -52,7 +58,7 @@ def test_at_any_moment(source, target, how):
     process = run(source, url)
     process.communicate()
     whole = time.monotonic() - began
-    path.unlink()
+    remove(path)
     for part in range(1, 20):
         process = run(source, url)
         try:
@@ -70,14 +76,16 @@ def test_at_any_moment(source, target, how):
             )
             with open_store(url) as store:
                 assert len(store.devices.list()) == COUNT
-            path.unlink()
+            remove(path)
         elif how == signal.SIGINT and "Interrupted" in said:
             assert process.returncode == 130
             assert leftovers(path.parent) == set()
     process = run(source, url)
     said, _ = process.communicate()
     assert process.returncode == 0, said
-    assert leftovers(path.parent) == {path.name}
+    histories = {each.name for each in path.parent.glob("to.history-*.csv")}
+    assert len(histories) == (path.suffix == ".csv")
+    assert leftovers(path.parent) == {path.name} | histories
 
 
 def test_a_full_disk(source, target):
