@@ -4,7 +4,7 @@ import errno
 import gzip
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import pytest
@@ -220,22 +220,44 @@ class TestFaults:
             assert str(history) in (again.history.fault or "")
         assert [record.levelname for record in caplog.records].count("ERROR") == 1
 
-    @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-    def test_a_change_whose_rows_cannot_be_written_is_refused(self, store, history, monkeypatch, error):
+    @pytest.fixture
+    def no_sync(self, history, monkeypatch):
+        """Have each fsync of the history fail with this error."""
         real = durable_file.sync_file
 
-        def fail(file):
-            if os.path.realpath(f"/proc/self/fd/{file.fileno()}") == str(history):
-                raise OSError(error, os.strerror(error))
-            real(file)
+        @contextmanager
+        def no_sync(error):
+            def fail(file):
+                if os.path.realpath(f"/proc/self/fd/{file.fileno()}") == str(history):
+                    raise OSError(error, os.strerror(error))
+                real(file)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(durable_file, "sync_file", fail)
-            with pytest.raises(StoreUnavailable, match=rf"{history} cannot be written: .*\. Nothing was changed"):
-                store.write(rename("never"))
+            with monkeypatch.context() as patch:
+                patch.setattr(durable_file, "sync_file", fail)
+                yield
+
+        return no_sync
+
+    @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+    def test_a_change_whose_rows_cannot_be_written_is_refused(self, store, history, no_sync, error):
+        words = rf"{history} cannot be written: .*\. Nothing was changed"
+        with no_sync(error), pytest.raises(StoreUnavailable, match=words):
+            store.write(rename("never"))
         assert store.devices.get(FIRST.id) == FIRST
         store.write(rename("kept"))
         assert [each[3] for each in told(store)] == ["kept"]
+
+    def test_while_a_torn_last_line_cannot_be_ended_changes_are_refused(self, store, history, no_sync):
+        with history.open("ab") as file:
+            file.write(b"2,2026-11-26T00:00:00.000Z,-,,,cha")
+        with no_sync(errno.EIO):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match=r"cannot be written: .*\. Nothing was changed"):
+                    store.write(rename("never"))
+        assert store.devices.get(FIRST.id) == FIRST
+        store.write(rename("kept"))
+        assert [each[3] for each in told(store)] == ["kept"]
+        assert store.history.fault is None
 
 
 def test_threads_that_write_and_read_at_once_see_each_change_once(store):

@@ -30,6 +30,10 @@ Item = tuple[str, str]  # its kind and its id
 log = logging.getLogger(__name__)
 
 
+class NotAdded(StoreUnavailable):
+    """Something cannot be added to the history, which is in order otherwise: so no change is taken."""
+
+
 class End(NamedTuple):
     """Where a file of the history ends. stamp: device, inode and size."""
 
@@ -118,6 +122,8 @@ class Recorder:
         known, self._end = self._end, None
         try:
             end, rows = self._news(known)
+        except NotAdded:
+            raise
         except StoreUnavailable as error:
             self._fail(str(error))
             rows, end = [], None
@@ -153,7 +159,7 @@ class Recorder:
 
     def _news(self, known: End | None) -> tuple[End | None, list[Row]]:
         """Where the history ends now, and what rows have come; when it is opened, those of the last commit. Raises
-        StoreUnavailable if it cannot be read."""
+        StoreUnavailable if it cannot be read, and NotAdded."""
         rows: list[Row] = []  # the newest first
         end: End | None = None
         try:
@@ -185,7 +191,7 @@ class Recorder:
 
     def _repair(self, path: Path) -> None:
         """End the last line of a file, if a crash has torn it. Raises OSError if the file cannot be opened, and
-        StoreUnavailable."""
+        NotAdded."""
         with open(path, "rb", opener=open_regular) as file:
             size = file.seek(0, os.SEEK_END)
             rest = os.pread(file.fileno(), MAX_ROW, max(0, size - MAX_ROW)).rpartition(b"\n")[2]
@@ -247,7 +253,7 @@ class Recorder:
                 durable_file.sync_file(file)
                 return End.of(path, os.fstat(handle))
         except OSError as error:
-            raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from error
+            raise NotAdded(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from error
 
     def _make(self, path: Path) -> None:
         """Make a file for a month, which those may read who may read the devices."""
