@@ -103,6 +103,7 @@ def _begin_late(recorder: Recorder, batch: Batch) -> Callable[[], object]:
 
 def _write_late(recorder: Recorder, batch: Batch) -> None:
     if late_batches.pop(recorder, None):
+        time.sleep(0.02)  # so that a kill comes in between
         recorder.write(batch)
     good_confirm(recorder, batch)
 
@@ -146,7 +147,7 @@ WORKER_READY = "A worker is ready."
 
 def _say_ready(worker: Any) -> None:
     good_post_worker_init(worker)
-    print(WORKER_READY, flush=True)
+    os.write(1, f"{WORKER_READY}\n".encode())  # in one call: workers write to the same pipe
 
 
 def main() -> None:

@@ -7,8 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
 
 from devicesvc.dao import history
 from devicesvc.dao.base import Store, Transaction
@@ -18,6 +16,7 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Device, Group, Membership
 from devicesvc.sample import DEVICES
 from tests.hard_data import device
+from tests.histories import replayed
 from tests.long.crash_states import ANSWER
 
 LONG = {"name": "设" * 64, "hardware_model": "备" * 64, "hardware_sn": "管" * 64}  # so that a file has several blocks
@@ -38,18 +37,7 @@ class Registry:
     @classmethod
     def told_by(cls, store: Store) -> "Registry":
         """What the rows of the history make of nothing, one after another."""
-        items: dict[tuple[str, str], Any] = {}
-        for change in changes(store):
-            for (kind, id), rows in groupby(change.rows, key=lambda row: (row.kind, row.id)):
-                format, cells = KINDS_BY_NAME[kind].format, {}
-                for row in rows:
-                    if row.column:
-                        cells[row.column] = row.after
-                    else:
-                        items[kind, id] = format.from_line(row.after) if row.after else None
-                        cells.clear()
-                if cells:
-                    items[kind, id] = format.replaced(items[kind, id], cells)
+        items = replayed(row for change in changes(store) for row in change.rows)
         kinds = [[items[each] for each in sorted(items) if each[0] == kind and items[each]] for kind in KINDS_BY_NAME]
         return cls(*map(tuple, kinds))
 
