@@ -117,8 +117,13 @@ def forget_to_look(recorder: Recorder, _snapshot: object, kept: int) -> bool:
     return False
 
 
+def _write_or_pretend(recorder: Recorder, batch: Batch) -> None:
+    with suppress(StoreUnavailable):
+        good_write(recorder, batch)
+
+
 late_batches: dict[Recorder, Batch] = {}
-good_confirm = Recorder.confirm
+good_confirm, good_write = Recorder.confirm, Recorder.write
 
 
 def _sync_all_but_the_history(file: Any) -> None:
@@ -138,6 +143,7 @@ VARIANTS: dict[str, dict[str, Callable]] = {
     "the history comes after": {"begin": _begin_late, "confirm": _write_late},
     "no fsync of the history": {"sync_file": _sync_all_but_the_history},
     "no look at the history": {"reconcile": forget_to_look},
+    "deaf to errors of the history": {"write": _write_or_pretend},
     "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
 }
 
