@@ -16,8 +16,9 @@ from typing import Any
 
 from devicesvc import cli, server
 from devicesvc.dao import durable_file, lock_file
-from devicesvc.dao.csv.recording import Batch, Recorder
+from devicesvc.dao.csv.recording import Batch, End, Recorder
 from devicesvc.dao.durable_file import Beside, Version
+from devicesvc.dao.history import Row, now
 from devicesvc.errors import StoreUnavailable
 
 CHUNK = 4096
@@ -122,8 +123,16 @@ def _write_or_pretend(recorder: Recorder, batch: Batch) -> None:
         good_write(recorder, batch)
 
 
+def _see_no_rows(recorder: Recorder, known: End | None) -> tuple[End | None, list[Row]]:
+    return good_news(recorder, known)[0], []
+
+
+def _begin_anew(recorder: Recorder) -> Batch:
+    return Batch(0, now(recorder._time))
+
+
 late_batches: dict[Recorder, Batch] = {}
-good_confirm, good_write = Recorder.confirm, Recorder.write
+good_confirm, good_write, good_news = Recorder.confirm, Recorder.write, Recorder._news
 
 
 def _sync_all_but_the_history(file: Any) -> None:
@@ -143,6 +152,8 @@ VARIANTS: dict[str, dict[str, Callable]] = {
     "the history comes after": {"begin": _begin_late, "confirm": _write_late},
     "no fsync of the history": {"sync_file": _sync_all_but_the_history},
     "no look at the history": {"reconcile": forget_to_look},
+    "deaf to siblings": {"_news": _see_no_rows},
+    "numbers begin anew": {"batch": _begin_anew},
     "deaf to errors of the history": {"write": _write_or_pretend},
     "deaf to errors": {"prepare": _prepare_or_pretend, "publish": _publish_or_pretend, "locked": _lock_or_pretend},
 }
