@@ -84,7 +84,7 @@ class Devices(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Device, examples.ID)])
 class DeviceItem(MethodView):
-    @blp.operation("get_device", 404, 422, conditional=True)
+    @blp.operation("get_device", 400, 404, 422, conditional=True)
     @blp.rare_arguments(history_schemas.AtSchema())
     @blp.response(
         200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG

@@ -68,7 +68,7 @@ class Groups(MethodView):
 
 @blp.route("/<item:id>", parameters=[schemas.path_id(Group, examples.GROUP["id"])])
 class GroupItem(MethodView):
-    @blp.operation("get_group", 404, 422, conditional=True)
+    @blp.operation("get_group", 400, 404, 422, conditional=True)
     @blp.rare_arguments(history_schemas.AtSchema())
     @blp.response(
         200, schemas.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
