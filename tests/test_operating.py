@@ -15,12 +15,14 @@ from sqlalchemy import make_url
 
 from devicesvc.backups import find
 from devicesvc.csv_codec.history import HEADER
+from devicesvc.dao.history import now
 from devicesvc.metrics import Metrics
 from devicesvc.sample import DEVICES
 from tests.conftest import BIN, ROOT
 from tests.hard_data import ADD
 from tests.hard_data import content as content_of
 from tests.strategies import only_long
+from tests.worker.conftest import until
 
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^##+ ([^\n]+)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
@@ -143,8 +145,10 @@ def test_its_commands_say_who_changed_what_and_take_it_back(start, tmp_path, pro
     device = f"{service.url}/v1/devices/5394030919"
     before = requests.get(device).json()["data"]
     requests.patch(device, json={"status": "stolen"}).raise_for_status()
-    change = requests.get(f"{service.url}/v1/changes").json()["data"][0]["number"]
+    newest = requests.get(f"{service.url}/v1/changes").json()["data"][0]
+    change, made = newest["number"], newest["time"]
     (tmp_path / "history-2026-10.csv").write_bytes(HEADER)
+    until(lambda: now()[:19] > made[:19], "the end of the second of the change: one command names a time by the second")
 
     def do(section):
         [commands] = re.findall(r"^```sh\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)

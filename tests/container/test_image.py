@@ -223,7 +223,7 @@ class TestItsEnd:
         requests.put(group, json={"name": '屋顶, "A"'}).raise_for_status()
         requests.put(f"{group}/devices", json={"ids": [DEVICES[0].id]}).raise_for_status()
         before = sums()
-        assert len(before) == 3
+        assert len(before) == 4  # the history too
         container.remove()
         new = build("devicesvc-test-new", "--label", "is=new")
         container = start(image=new).wait()
