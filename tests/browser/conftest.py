@@ -14,6 +14,7 @@ import requests
 from devicesvc.migrations import upgrade
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from devicesvc import tokens
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.sample import DEVICES
 from tests.conftest import Service, find_free_port, serve
@@ -156,3 +157,17 @@ def many(url: str, count: int) -> None:
     create = [{**ADD, "name": f"sensor-{number}", "type": "sensor"} for number in range(count)]
     for start in range(0, count, 1000):
         requests.post(f"{url}/v1/devices/batch", json={"create": create[start : start + 1000]}).raise_for_status()
+
+
+@pytest.fixture
+def guarded(start, tmp_path):
+    """A service with tokens: its URL, the secrets by scope, and the file."""
+    file = tmp_path / "tokens.txt"
+    secrets = {scope: tokens.create(file, scope, scope) for scope in tokens.SCOPES}
+    return start(env={"DEVICESVC_TOKENS_FILE": str(file)}).url, secrets, file
+
+
+def login(page: Page, secret: str) -> None:
+    page.get_by_role("textbox", name="Token").fill(secret)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)

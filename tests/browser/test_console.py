@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from devicesvc import tokens
-from tests.browser.conftest import CHROMIUM, facet, many, rows, wide
+from tests.browser.conftest import CHROMIUM, facet, login, many, rows, wide
 from tests.hard_data import ADD
 from tests.strategies import LONG
 
@@ -350,20 +350,6 @@ def test_a_change_that_nobody_answers_says_that_its_outcome_is_unknown(start, pa
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("The change may have been made: look before you try again.")).to_be_visible()
     expect(page.get_by_label("Name")).to_have_value("kept")
-
-
-@pytest.fixture
-def guarded(start, tmp_path):
-    """A service with tokens: its URL, the secrets by scope, and the file."""
-    file = tmp_path / "tokens.txt"
-    secrets = {scope: tokens.create(file, scope, scope) for scope in tokens.SCOPES}
-    return start(env={"DEVICESVC_TOKENS_FILE": str(file)}).url, secrets, file
-
-
-def login(page: Page, secret: str) -> None:
-    page.get_by_role("textbox", name="Token").fill(secret)
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 @wide

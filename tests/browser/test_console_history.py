@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from devicesvc import tokens
 from devicesvc.dao.history import now
-from tests.browser.conftest import many, wide
+from tests.browser.conftest import login, many, wide
 from tests.conftest import served
 from tests.hard_data import ADD
 
@@ -263,20 +263,6 @@ def test_a_filter_that_the_service_refuses_says_why(page, url, refused):
     refused.add(422)
     page.goto(f"{url}/console/changes?since=yesterday")
     expect(page.get_by_role("alert")).to_contain_text("since")
-
-
-@pytest.fixture
-def guarded(start, tmp_path):
-    """A service with tokens: its URL, the secrets by scope, and the file."""
-    file = tmp_path / "tokens.txt"
-    secrets = {scope: tokens.create(file, scope, scope) for scope in tokens.SCOPES}
-    return start(env={"DEVICESVC_TOKENS_FILE": str(file)}).url, secrets, file
-
-
-def login(page: Page, secret: str) -> None:
-    page.get_by_role("textbox", name="Token").fill(secret)
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 @wide
