@@ -1,6 +1,7 @@
 """The command line: devicesvc serve, check, doctor, migrate, backup, restore, tour, db, token, device, group,
 history."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, cast
@@ -43,3 +44,5 @@ class Commands(Mapping[str, click.Command]):
 @click.version_option(package_name="devicesvc")
 def main() -> None:
     """A registry of devices with a REST API. It keeps its data in a CSV file that a person can read."""
+    # If Ctrl-C comes while a connection is closed, SQLAlchemy logs a traceback; the command says it in a sentence.
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())

@@ -179,6 +179,25 @@ def test_an_interrupt_after_the_end_says_that_the_target_is_there(migrate, monke
     assert (tmp_path / "device.db").exists()
 
 
+def test_an_interrupt_while_a_connection_is_closed_is_told_in_a_sentence(clean_env, tmp_path):
+    program = """
+from sqlalchemy.engine.default import DefaultDialect
+from devicesvc.cli import main
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+DefaultDialect.do_close = interrupted
+main(["migrate", "device.csv", "sqlite:///device.db"])
+"""
+    (tmp_path / "device.csv").write_bytes(content([device("d1")]))
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=tmp_path, env=clean_env, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 130
+    words = "Interrupted: sqlite:///device.db is as it was before, and so is device.csv."
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("Reading")] == [words]
+
+
 def test_while_the_service_runs_on_the_source(start, migrate, tmp_path):
     service = start("device.csv")
     stop = threading.Event()
