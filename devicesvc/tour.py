@@ -38,10 +38,6 @@ CHANGE: dict[str, Any] = {
     "software": {"version": "0.5", "last_update": "2023-08-06 10:00:00"},
     "status": "offline",
 }
-FIRST_GROUP = (
-    "note: there were no groups. If the registry is in CSV files, group.csv and device_group.csv are there now,"
-    " with nothing but their headers."
-)
 
 
 class WrongAnswerError(Exception):
@@ -64,8 +60,6 @@ def run(url: str, token: str | None = None) -> int:
                 tour.report(f"{tour.last_call}: {error}")
             except (LookupError, TypeError) as error:
                 tour.report(f"{tour.last_call}: its items do not have the fields that they should have ({error}).")
-    for note in tour.notes:
-        tour.show(note)
     if tour.differences:
         tour.show(f"{tour.calls} calls; the differences are named above.")
     else:
@@ -75,15 +69,13 @@ def run(url: str, token: str | None = None) -> int:
 
 class Tour:
     """Makes the calls, and checks their answers. mark: random text in everything that this tour adds. new: the device
-    to add. calls, differences: how many so far. last_call: the last call as Python, for a sentence about it. notes:
-    what to say at the end."""
+    to add. calls, differences: how many so far. last_call: the last call as Python, for a sentence about it."""
 
     def __init__(self, client: Client) -> None:
         self.mark = f"tour-{secrets.token_hex(4)}"
         self.new = {**NEW, "hardware": {"model": "test-model", "sn": self.mark}}
         self.calls = self.differences = 0
         self.last_call = ""
-        self.notes: list[str] = []
         self._client = client
 
     def check_service(self) -> None:
@@ -249,8 +241,6 @@ def use_groups(tour: Tour, undo: ExitStack) -> None:
     path = f"/v1/groups/{roof['id']}"
     undo.callback(tour.delete_new_devices)
     undo.callback(tour.undo, "Delete the group: its devices stay", "/v1/groups", [roof["id"]])
-    if tour.call("Are there groups?", "get", "/v1/groups?limit=1", data=list)["data"] == []:
-        tour.notes.append(FIRST_GROUP)
     what = "Add a device to put into a group"
     one, other = (tour.call(what, "post", "/v1/devices", tour.new, status=201, data=str)["data"] for _ in range(2))
     name = {"name": roof["name"]}

@@ -18,7 +18,7 @@ def tour(url: str, token: str | None) -> None:
     URL is its address. Default: DEVICESVC_URL in the environment, or http://localhost:8000. Shows each call and its
     answer, and checks the answer. The last line begins with ok if all answers are right; otherwise each difference is
     named and the exit code is 1. The tour deletes only what it has added, so at the end the registry has the same
-    content as before, also after Ctrl-C. If it was without groups, their empty files stay.
+    content as before, also after Ctrl-C.
     """
     from devicesvc.tour import run  # not at the top: the service does not need it
 

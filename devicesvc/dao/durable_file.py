@@ -93,18 +93,21 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def prepare(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
+def prepare(
+    files: Mapping[Path, Iterable[bytes]], beside: Beside = None, like: Path | None = None
+) -> dict[Path, Version]:
     """Write and sync the next version of each file, given in pieces, in its mode and owner, where nobody looks yet.
 
     beside: begins other work for the disk once the first file is written, and gives what waits for its end. So that is
-    done beside the sync of the file, and one turn of the disk may do for both.
+    done beside the sync of the file, and one turn of the disk may do for both. like: the file whose mode and owner new
+    files get.
 
     Raises StoreUnavailable: then nothing is changed and nothing is left behind. What `beside` raises is raised too.
     """
     versions: dict[Path, Version] = {}
     try:
         for path, pieces in files.items():
-            versions[path] = _write_temporary(path, pieces, beside)
+            versions[path] = _write_temporary(path, pieces, beside, like)
             beside = None
         return versions
     except OSError as error:
@@ -226,12 +229,12 @@ def _refusal(files: Collection[Path], error: OSError) -> str:
     return f"{next(iter(files))} cannot be written: {error.strerror}. Nothing was changed."
 
 
-def _write_temporary(path: Path, pieces: Iterable[bytes], beside: Beside) -> Version:
+def _write_temporary(path: Path, pieces: Iterable[bytes], beside: Beside, like: Path | None) -> Version:
     temporary = _temporary(path)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "wb", buffering=0) as file:
-            copy_mode_and_owner(path, handle)
+            copy_mode_and_owner(like if like and not path.exists() else path, handle)
             for piece in pieces:
                 left = memoryview(piece)
                 while left:

@@ -23,8 +23,9 @@ from devicesvc.regular_file import open_regular
 
 FOLDER_PATIENCE = 1.0  # seconds; nobody of ours holds a folder for longer than a few renames take
 COMMITS = 1 << 20  # the number of commits starts again here
-KEPT = re.compile(rb"([0-9]{18})\n")  # how the lock file begins
-KEPT_SIZE = 19
+NUMBER = re.compile(rb"([0-9]{18})\n")  # the lock file begins with two lines that are numbers
+NUMBER_SIZE = 19
+KEPT, REMOVED = 0, 1  # the lines
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,9 @@ class CommitCounter:
     """Tells by one short system call that a process has committed: by the size of the lock file, which every process
     keeps open. So the same call also tells whether the file was deleted. Whoever commits raises it by `count`.
 
-    The file begins with the number of the last change in the history that was kept. It is not synced: after a crash of
-    the machine it may be an older one, or gone.
+    The file begins with two numbers: that of the last change in the history that was kept, and one that tells when a
+    process last removed a file that was empty. They are not synced: after a crash of the machine they may be older
+    ones, or gone.
 
     path: of the devices.
     """
@@ -113,10 +115,18 @@ class CommitCounter:
 
     def kept(self) -> int:
         """The number of the last change that was kept; 0 if it cannot be had."""
+        return self._number(KEPT)
+
+    def removed(self) -> int:
+        """A number that rises when a process removes a file because it is empty; 0 if it cannot be had."""
+        return self._number(REMOVED)
+
+    def _number(self, line: int) -> int:
         try:
-            found = KEPT.match(os.pread(self._file.fileno(), KEPT_SIZE, 0)) if self._file else None
+            text = os.pread(self._file.fileno(), NUMBER_SIZE, line * NUMBER_SIZE) if self._file else b""
         except (OSError, ValueError):  # it was closed meanwhile
             return 0
+        found = NUMBER.match(text)
         return int(found[1]) if found else 0
 
     def follow(self) -> None:
@@ -130,6 +140,15 @@ class CommitCounter:
                     old.close()
             except OSError:
                 self.close()
+
+    def removing(self, lock: int) -> int:
+        """Raise `removed`, before a file is removed, and return it. lock: as for `count`. Raises OSError if the others
+        would not learn of it."""
+        if not _is_at(self._lock, lock):
+            raise FileNotFoundError(self._lock)
+        removed = max(self.removed() + 1, time.time_ns() // 1000)  # so it rises also after the lock file was deleted
+        os.pwrite(lock, b"%018d\n" % removed, REMOVED * NUMBER_SIZE)
+        return removed
 
     def count(self, lock: int, kept: int) -> None:
         """Raise the number of commits, and note the last change that was kept. lock: the open lock file. The caller
@@ -210,6 +229,6 @@ def _is_at(path: Path, handle: int) -> bool:
 
 def _note(handle: int, kept: int) -> None:
     """First the change, then the size, which tells of it."""
-    os.pwrite(handle, b"%018d\n" % kept, 0)
+    os.pwrite(handle, b"%018d\n" % kept, KEPT * NUMBER_SIZE)
     size = os.fstat(handle).st_size + 1
-    os.ftruncate(handle, size if size < COMMITS else KEPT_SIZE)
+    os.ftruncate(handle, size if size < COMMITS else 2 * NUMBER_SIZE)

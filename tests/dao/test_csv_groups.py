@@ -7,6 +7,7 @@ import pytest
 
 from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao import durable_file
+from devicesvc.dao.lock_file import CommitCounter
 from devicesvc.dao.urls import open_store, parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.model import Group, Membership
@@ -56,15 +57,65 @@ class TestFiles:
         csv_store.write(lambda tx: tx.memberships.add([Membership(ONE, "a")]))
         assert names(tmp_path) == ["device.csv", "device_group.csv", "group.csv"]
 
+    def test_each_is_removed_when_it_holds_nothing_any_more(self, store, tmp_path):
+        store.write(lambda tx: tx.memberships.remove(store.memberships.list()))
+        assert names(tmp_path) == ["device.csv", "group.csv"]
+        store.write(lambda tx: tx.groups.remove(["a"]))
+        assert names(tmp_path) == ["device.csv", "group.csv"]
+        store.write(lambda tx: tx.groups.remove(["b"]))
+        assert names(tmp_path) == ["device.csv"]
+        store.ping()
+        store.write(lambda tx: tx.groups.add(A))
+        assert store.groups.list() == [A]
+
+    def test_another_store_knows_that_they_were_removed(self, store, path, caplog):
+        with open_store(str(path)) as sibling:
+            assert len(sibling.memberships.list()) == 3
+            store.write(lambda tx: tx.groups.remove(["a", "b"]))
+            assert (sibling.groups.list(), sibling.memberships.list()) == ([], [])
+            assert not [each for each in caplog.records if each.levelname == "ERROR"]
+            sibling.write(lambda tx: tx.groups.add(A))
+            assert store.groups.list() == [A]
+
+    def test_one_that_somebody_deletes_after_that_is_missed_by_both_stores(self, store, path, group_path):
+        with open_store(str(path)) as sibling:
+            store.write(lambda tx: tx.groups.remove(["a", "b"]))
+            store.write(lambda tx: tx.groups.add(A))
+            assert sibling.groups.list() == [A]
+            group_path.unlink()
+            for each in (store, sibling):
+                with pytest.raises(StoreUnavailable, match=r"group\.csv cannot be read: No such file"):
+                    each.write(lambda tx: tx.groups.remove(["a"]))
+
+    def test_one_that_holds_nothing_may_be_deleted(self, csv_store, group_path):
+        group_path.write_text("id,name,description\n")
+        assert csv_store.groups.list() == []
+        group_path.unlink()
+        csv_store.write(lambda tx: tx.groups.add(A))
+        assert csv_store.groups.list() == [A]
+
+    def test_one_that_was_edited_at_the_moment_of_its_removal_stays(self, store, group_path, monkeypatch):
+        def edit(*_):
+            group_path.write_text("id,name,description\nc,gamma,\n")
+            return 1
+
+        monkeypatch.setattr(CommitCounter, "removing", edit)
+        store.write(lambda tx: tx.groups.remove(["a", "b"]))
+        assert store.groups.list() == [Group("c", "gamma")]
+
+    def test_a_new_one_has_the_mode_of_the_devices(self, csv_store, path, group_path):
+        path.chmod(0o640)
+        csv_store.write(lambda tx: tx.groups.add(A))
+        assert group_path.stat().st_mode & 0o777 == 0o640
+
     def test_the_files_say_at_once_what_the_api_says_with_new_rows_last(self, store, path, group_path, member_path):
         assert group_path.read_text("utf-8") == 'id,name,description\nb,beta,the second\na,"Übung, Raum 1",\n'
         assert member_path.read_text("utf-8") == f"device_id,group_id\n{ONE},b\n{ONE},a\n{TWO},a\n"
         store.write(lambda tx: tx.devices.remove([ONE]))
         assert path.read_bytes() == content(DEVICES[1:])
         assert member_path.read_text("utf-8") == f"device_id,group_id\n{TWO},a\n"
-        store.write(lambda tx: tx.groups.remove(["a", "b"]))
-        assert group_path.read_text("utf-8") == "id,name,description\n"
-        assert member_path.read_text("utf-8") == "device_id,group_id\n"
+        store.write(lambda tx: tx.groups.remove(["a"]))
+        assert group_path.read_text("utf-8") == "id,name,description\nb,beta,the second\n"
 
     def test_only_files_that_change_are_written(self, store, path, group_path, member_path):
         before = [written(each) for each in (path, group_path)]

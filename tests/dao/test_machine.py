@@ -30,7 +30,7 @@ class Machine(RuleBasedStateMachine):
         self.stores = [open_store(str(self.path)) for _ in range(2)]
         self.devices, self.groups = {}, {}
         self.rows = []  # of device_group.csv: those whose device or group an edit took away do not count
-        self.made = {"device.csv"}
+        self.there = {"device.csv"}
         self.edits = 0
 
     def teardown(self):
@@ -51,11 +51,12 @@ class Machine(RuleBasedStateMachine):
             "group.csv": content(self.groups.values(), GROUP_CSV),
             "device_group.csv": content(self.rows, MEMBERSHIP_CSV),
         }
-        return {name: data for name, data in files.items() if name in self.made}
+        return {name: data for name, data in files.items() if name in self.there}
 
     def write(self, store, change, on_dicts):
         """Run the change in the store, and on the dicts what does the same and returns what is expected."""
         before, orphaned = self.everything(), [each for each in self.rows if each not in self.memberships]
+        had_groups, had_rows = bool(self.groups), bool(self.rows)
         try:
             expected = on_dicts()
         except (Conflict, NotFound) as error:
@@ -66,8 +67,11 @@ class Machine(RuleBasedStateMachine):
         assert self.stores[store].write(change) == expected
         if self.everything() != before:
             self.rows = [each for each in self.rows if each not in orphaned]
-        self.made |= {"group.csv"} if self.groups else set()
-        self.made |= {"device_group.csv"} if self.rows else set()
+        for name, had, has in (("group.csv", had_groups, self.groups), ("device_group.csv", had_rows, self.rows)):
+            if has:
+                self.there.add(name)
+            elif had:
+                self.there.discard(name)
 
     def set(self, items, item, new=False, old=False):
         """Put an item into a dict, which may demand that it is new or that it is not."""
@@ -170,7 +174,7 @@ class Machine(RuleBasedStateMachine):
         self.edits += 1
         os.utime(target, ns=(self.edits * 10**9, self.edits * 10**9))
         target.replace(path)
-        self.made.add(name)
+        self.there.add(name)
 
     @rule(rows=st.lists(devices, unique_by=lambda device: device.id), renaming=st.booleans())
     def edit_devices_by_hand(self, rows, renaming):
@@ -194,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         store=either,
     )
     def break_by_hand_and_mend(self, name, junk, renaming, store):
-        assume(name in self.made)
+        assume(name in self.there)
         good = self.contents()[name]
         self.edit(name, good + junk, renaming)
         self.agree()

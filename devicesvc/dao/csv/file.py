@@ -38,20 +38,23 @@ class CsvFile(Generic[T]):
         self.in_doubt = False
         self.tracker = VersionTracker(path)
 
-    def read(self) -> Version | None:
+    def read(self, may_be_gone: bool) -> Version | None:
         """Read the file, which may be broken or gone, and return its version. The caller shows the readers what the
-        file says, and then marks the version as read."""
+        file says, and then marks the version as read. may_be_gone: then a file that is gone counts as an empty one."""
         version: Version | None = None
         fault: str | None
         faults: list[Fault] = []
+        format = self.table.format
         try:
             version = Version(os.fdopen(open_regular(self.path, os.O_RDONLY), "rb"))
             self._make_durable(version)
             with garbage_collection.paused():
-                known, format = self.table.items_by_line(), self.table.format
-                table = Table.from_records(format, format.records(version.file, known, faults))
+                table = Table.from_records(format, format.records(version.file, self.table.items_by_line(), faults))
         except OSError as error:
-            fault = f"{self.path} cannot be read: {error.strerror}."
+            if may_be_gone and isinstance(error, FileNotFoundError):
+                self.table, fault = Table.from_records(format, []), None
+            else:
+                fault = f"{self.path} cannot be read: {error.strerror}."
         else:
             fault = _fault(self.path, faults)
             if not fault:

@@ -257,12 +257,9 @@ class Recorder:
 
     def _make(self, path: Path) -> None:
         """Make a file for a month, which those may read who may read the devices."""
-        versions = durable_file.prepare({path: [HEADER]})
+        versions = durable_file.prepare({path: [HEADER]}, like=self._devices)
         try:
-            durable_file.copy_mode_and_owner(self._devices, versions[path].file.fileno())
             durable_file.publish(versions)
-        except OSError as error:
-            raise StoreUnavailable(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from error
         finally:
             durable_file.discard(versions)
 

@@ -12,8 +12,8 @@ be those of after it and the memberships those of before. So memberships whose d
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter, sleep, time
@@ -67,6 +67,7 @@ class CsvStore(Store):
         self._snapshot = self._read_snapshot()  # the last good one
         self._group_commit = GroupCommit(self._commit)
         self._commits = lock_file.CommitCounter(self._path)
+        self._removed = 0  # what the counter said of files that are removed, when the files were last looked at
         self._recorder = Recorder(self._path)
         self._history = CsvHistory(self._path, self._kept, lambda: self._recorder.fault, self._locked)
         self._folder = lock_file.FolderLock(self._path.parent)
@@ -205,7 +206,8 @@ class CsvStore(Store):
         if not tables:
             return
         contents = {file.path: file.content(table) for file, table in tables.items()}
-        versions = durable_file.prepare(contents, partial(self._recorder.begin, batch) if batch.rows else None)
+        beside = partial(self._recorder.begin, batch) if batch.rows else None
+        versions = durable_file.prepare(contents, beside, like=self._path)
         with self._folder.held():
             if not self._is_current():
                 durable_file.discard(versions)
@@ -222,7 +224,19 @@ class CsvStore(Store):
                     file.table = table
                     file.tracker.mark_read(versions[file.path])
                 self._recorder.confirm(batch)
+            self._remove_empty(tables, lock)
             self._commits.count(lock, self._recorder.kept)
+
+    def _remove_empty(self, files: Iterable[CsvFile[Any]], lock: int) -> None:
+        """Of files that were just replaced, remove those of groups and memberships that hold nothing any more."""
+        empty = [each for each in files if not len(each.table) and each is not self._devices]
+        with suppress(OSError):  # then an empty file stays
+            if empty:
+                self._removed = self._commits.removing(lock)
+            for file in empty:
+                if file.tracker.is_current():
+                    file.path.unlink()
+                    file.tracker.mark_read(None)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -273,7 +287,13 @@ class CsvStore(Store):
         """
         if self._is_current():
             return
-        versions = {file: file.read() for file in self._files if not file.tracker.is_current()}
+        removed = self._number(self._commits.removed)
+        versions = {
+            file: file.read(may_be_gone=file is not self._devices and (removed > self._removed or not len(file.table)))
+            for file in self._files
+            if not file.tracker.is_current()
+        }
+        self._removed = removed
         if not self._fault():
             if self._snapshot.stale_since:
                 log.info("%s is in order again: changes are taken.", self._path)
@@ -293,9 +313,13 @@ class CsvStore(Store):
 
     def _kept(self) -> int:
         """The number of the last change that is known to be kept."""
+        return max(self._recorder.kept, self._number(self._commits.kept))
+
+    def _number(self, get: Callable[[], int]) -> int:
+        """A number of the lock file that there is now."""
         if self._commits.value() is None:
             self._commits.follow()
-        return max(self._recorder.kept, self._commits.kept())
+        return get()
 
     def _read_snapshot(self) -> Snapshot:
         """The snapshot of what was read from the files."""
