@@ -35,16 +35,16 @@ class Changes(MethodView):
     @blp.response(
         200, history_schemas.ChangesAnswerSchema(), description="The changes.", example=examples.FOUND_CHANGES
     )
-    def get(self, where: HistoryFilter, limit: int, cursor: int | None, after: int | None, wait: int) -> Response:
+    def get(self, where: HistoryFilter, limit: int, cursor: int | None, after: int | str | None, wait: int) -> Response:
         """Find changes
 
         The newest changes come first. A change is found if one of its rows fits all arguments; `rows` has the first 100
         rows that fit, and `count` is the number of all its rows. To get more changes, send `next` as `cursor`.
 
-        With `after`, this is a feed: it answers with all changes after that number, the oldest first. Keep `next`, and
-        send it as the next `after`: so none is missed, and none comes twice. With `wait=25` the answer comes as soon as
-        there is a change, or with an empty list after 25 seconds. If the answer has the header Retry-After, the service
-        could not let you wait: ask again after so many seconds.
+        With `after`, this is a feed: it answers with all changes after that number, the oldest first. Begin with
+        `after=now`, which has none yet. Keep `next`, and send it as the next `after`: so none is missed, and none comes
+        twice. With `wait=25` the answer comes as soon as there is a change, or with an empty list after 25 seconds. If
+        the answer has the header Retry-After, the service could not let you wait: ask again after so many seconds.
         """
         if after is not None:
             return history.find_after(after, limit, wait)

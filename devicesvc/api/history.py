@@ -19,6 +19,7 @@ MAX_ROWS = 10_000  # of all changes in an answer: with one more change, it is fu
 STEP = 100  # changes that are read together
 COLUMNS = ("done", "kind", "id", "column", "before", "after")  # of a row in an answer; the others are of its change
 RETRY = {"Retry-After": "1"}
+NOW = "now"  # as the place where the feed begins
 
 
 def find(where: HistoryFilter, cursor: int | None, limit: int) -> Response:
@@ -38,8 +39,10 @@ def find_of(kind: str, id: str, where: HistoryFilter, cursor: int | None, limit:
     return find(replace(where, **{f"{kind}_id": id}), cursor, limit)
 
 
-def find_after(after: int, limit: int, wait: int) -> Response:
-    """Answer with the changes after this one, the oldest first, as soon as there is one, or after `wait` seconds."""
+def find_after(place: int | str, limit: int, wait: int) -> Response:
+    """Answer with the changes after a place, the oldest first, as soon as there is one, or after `wait` seconds. place:
+    the number of a change, or NOW."""
+    after = store().history.last() if isinstance(place, str) else place
     changes, headers = _after(after, limit), {}
     if not changes and wait:
         if not feed().wait(after, wait):

@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from devicesvc.api.fields import MESSAGES, text
-from devicesvc.api.history import MAX_LIMIT
+from devicesvc.api.history import MAX_LIMIT, NOW
 from devicesvc.api.schemas import AllRequired, AnswerSchema, QuerySchema, Schema
 from devicesvc.dao.history import MAX_ROWS, HistoryFilter, now, time_text
 
@@ -69,6 +69,21 @@ class WholeNumberUpTo(fields.Integer):
         return super()._validated(int(value) if in_digits else value)
 
 
+class Place(fields.Field[Any]):
+    """Where the feed begins: the number of a change, or `now`."""
+
+    def __init__(self, description: str) -> None:
+        limits = {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_NUMBER, "pattern": f"^{NOW}$"}
+        super().__init__(metadata={"description": description, **limits}, error_messages=MESSAGES)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> int | str:
+        if value == NOW:
+            return NOW
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value):
+            return int(value)
+        raise ma.ValidationError(f"must be a whole number from 0 to {MAX_NUMBER}, or {NOW}")
+
+
 class AtSchema(QuerySchema):
     """When the item is wanted."""
 
@@ -113,8 +128,8 @@ class ChangesSchema(ItemHistorySchema):
 
     device_id = text("Only changes of the device with this id, and of its memberships.")
     group_id = text("Only changes of the group with this id, and of its memberships.")
-    after = WholeNumberUpTo(
-        0, MAX_NUMBER, "The feed: the changes after the one with this number, the oldest first. 0 is the beginning."
+    after = Place(
+        "The feed: the changes after the one with this number, the oldest first. 0 is the beginning; `now` is the end."
     )
     wait = WholeNumberUpTo(
         1,

@@ -8,14 +8,10 @@ const ILL = 3; // after a refusal
 
 const pause = (seconds) => new Promise((goOn) => setTimeout(goOn, 1000 * seconds));
 
-/** The number of the newest change; 0 if there is none. */
-export async function newest(options) {
-  const { data } = await send({ path: "/v1/changes", query: [["limit", "1"]] }, options);
-  return data[0]?.number ?? 0;
-}
+export const NOW = "now"; // the place where the feed ends
 
-/** The call for the changes after the one with this number. */
-export const after = (number, more) => ({ path: "/v1/changes", query: [["after", String(number)], ...more] });
+/** The call for the changes after a place: the number of a change, or NOW. */
+export const after = (place, more = []) => ({ path: "/v1/changes", query: [["after", String(place)], ...more] });
 
 /** Calls an async function whenever the registry has changed, while the page is seen. null: follows nothing. */
 export function useFeed(tell) {
@@ -27,7 +23,7 @@ export function useFeed(tell) {
     let last = null;
     const step = async (signal) => {
       if (last === null) {
-        last = await newest({ signal });
+        last = (await send(after(NOW), { signal })).next;
         await latest.current(); // what was loaded before may be older
         return PAUSE;
       }

@@ -1,7 +1,7 @@
 // The state of the service: a bar while it cannot write or does not answer, and what has changed since the page was loaded.
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { answering, send } from "./api.js";
-import { after, newest } from "./feed.js";
+import { NOW, after } from "./feed.js";
 import { Button, usePoll } from "./parts.js";
 import { shared } from "./shared.js";
 import { t } from "./words.js";
@@ -40,9 +40,9 @@ export function News({ call, answer, onShow }) {
   const [isOther, setOther] = useState(false); // whether the list was another one before the first number was known
   const last = useRef(null); // the number of the last change that is known; null until it is
   const begin = async () => {
-    const number = await newest({ once: true });
+    const { next } = await send(after(NOW), { once: true });
     const now = await send(call, { etag: answer.etag, once: true });
-    last.current = number;
+    last.current = next;
     setOther(now.status !== 304);
   };
   const look = async () => {

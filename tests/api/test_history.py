@@ -131,6 +131,13 @@ class TestLists:
         client.patch(ONE, json={"name": "y"})
         assert client.get("/v1/changes", headers={"If-None-Match": etag}).status_code == 200
 
+    def test_the_feed_may_begin_now(self, client, last):
+        client.patch(ONE, json={"name": "x"})
+        begin = client.get("/v1/changes?after=now").json
+        assert (begin["data"], begin["next"]) == ([], last())
+        client.patch(ONE, json={"name": "y"})
+        assert len(client.get(f"/v1/changes?after={begin['next']}").json["data"]) == 1
+
     def test_an_answer_has_a_limit_of_rows_and_goes_on_after_it(self, client, monkeypatch):
         monkeypatch.setattr(calls, "MAX_ROWS", 150)
         monkeypatch.setattr(calls, "STEP", 2)
@@ -154,6 +161,7 @@ class TestLists:
             ("cursor=0", "cursor"),
             ("cursor=abc", "cursor"),
             ("after=-1", "after"),
+            ("after=Now", "after"),
             (f"after={10**15}", "after"),
             ("wait=5", "wait"),
             ("after=1&wait=0", "wait"),
