@@ -124,7 +124,7 @@ def _not_found(call: Call) -> Refused | None:
 
 def _conflict(call: Call) -> Refused:
     if call.path.endswith("/undo"):  # the first change has added the devices, and one is in a group now
-        what, how = f"the device {examples.ID}", "is in 1 memberships now"
+        what, how = f"the device {examples.ID}", "has a membership now"
         words = f"Change 1 cannot be undone, because there were later changes: {what} {how}."
         return Refused(call.of_change(1), words, {what: how})
     if call.nouns == ["device"]:  # all devices that fit are changed, if they are as many as the client expects

@@ -56,7 +56,7 @@ def _take_away(tx: Transaction, rows: Sequence[Row]) -> dict[str, str]:
         pairs = zip(kind.format.columns, kind.format.cells(found), kind.format.cells(item), strict=True)
         return {f"{name}, {column}": f"is {now!r} now" for column, now, then in pairs if now != then}
     if left := tx.memberships.list(**{f"{row.kind}_id": row.id}):
-        return {name: f"is in {len(left)} memberships now"}
+        return {name: f"has {'a membership' if len(left) == 1 else f'{len(left)} memberships'} now"}
     table.remove([row.id])
     return {}
 

@@ -122,7 +122,7 @@ REFUSED = {
     "an item that was added and is a member now": (
         lambda tx: tx.groups.add(Group("b", "beta")),
         lambda tx: tx.memberships.add([Membership(FIRST.id, "b"), Membership(SECOND.id, "b")]),
-        {"the group b": "is in 2 memberships now"},
+        {"the group b": "has 2 memberships now"},
     ),
     "an item that is there again": (
         lambda tx: tx.groups.remove(["a"]),

@@ -10,6 +10,7 @@ from datetime import datetime
 import pytest
 
 from devicesvc.csv_codec import history as codec
+from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.dao import durable_file
 from devicesvc.dao.csv.recording import Recorder
 from devicesvc.dao.history import FILE, IMPORT, HistoryFilter, Row, now
@@ -219,6 +220,24 @@ class TestFaults:
             again.ping()
             assert str(history) in (again.history.fault or "")
         assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+    def test_what_was_changed_meanwhile_is_told_once_it_is_mended(self, store, path, history):
+        data = history.read_bytes()
+        history.unlink()
+        history.mkdir()
+        with open_store(str(path)) as other:
+            store.write(rename("a"))
+            other.write(add(device("new")))
+            store.write(rename("b"))
+            assert store.history.fault
+            history.rmdir()
+            history.write_bytes(data)
+            store.write(rename("c"))
+            assert store.history.fault is None
+            for each in (store, other):
+                each.ping()
+        whole = [(change.who, row.id, row.after) for change in store.history.after(1, 9) for row in change.rows]
+        assert whole == [("file", FIRST.id, "b"), ("file", "new", DEVICE_CSV.line(device("new"))), ("-", FIRST.id, "c")]
 
     @pytest.fixture
     def no_sync(self, history, monkeypatch):

@@ -4,11 +4,13 @@ import shutil
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy.exc import OperationalError
 
+from devicesvc.dao.sql import history
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
@@ -194,3 +196,22 @@ def test_a_file_that_is_not_a_database_is_refused_and_left_alone(path):
 def test_a_url_that_names_no_file_is_refused(url):
     with pytest.raises(StoreUnavailable, match="names no file"):
         open_store(url)
+
+
+def test_a_prune_that_fails_half_way_says_how_many_rows_are_gone(path, url, monkeypatch):
+    monkeypatch.setattr(sql_store, "PATIENCE", 0.05)
+    monkeypatch.setattr(history, "TOGETHER", 7)  # rows: five devices added, and the first two changes
+    with open_store(url, DEVICES) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for name in "abcde":
+            store.write(lambda tx, name=name: tx.devices.update(FIRST.id, {"name": name}))
+        rows = store.history._reads.rows
+
+        def rows_until_another_keeps_the_file(query, values):
+            found = rows(query, values)
+            if values["number"]:
+                other.execute("BEGIN IMMEDIATE")
+            return found
+
+        monkeypatch.setattr(store.history._reads, "rows", rows_until_another_keeps_the_file)
+        with pytest.raises(StoreUnavailable, match=r"2 rows were deleted before that; prune again for the rest\.$"):
+            store.history.prune("2999-01-01T00:00:00.000Z")

@@ -76,14 +76,15 @@ class Recorder:
         self._time = ""  # and its time
         self._end: End | None = None  # so far the history was read; None if it must be looked at in any case
         self._written: End | None = None  # by the batch that is not confirmed yet
-        self._before: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS_BY_NAME}  # of what others have changed
+        # How items were that others have changed, or this process while nothing could be added.
+        self._before: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS_BY_NAME}
         self._beside = ThreadPoolExecutor(1, "history")
 
     def close(self) -> None:
         self._beside.shutdown()
 
     def note(self, before: Snapshot, after: Snapshot) -> None:
-        """The files were read again: remember how what others have changed was before."""
+        """Remember how items were that were changed without a row of this process."""
         if self._is_open:
             for kind, old, new in zip(KINDS.values(), _tables(before), _tables(after), strict=True):
                 for key, item in old.differences(new).items():
@@ -101,9 +102,11 @@ class Recorder:
         """Write the batch, and return when it is durable. Raises StoreUnavailable."""
         self._written = self._append(batch.rows, self._end)
 
-    def confirm(self, batch: Batch) -> None:
-        """What the batch tells is in the files now."""
-        if batch.rows and not self.fault:
+    def confirm(self, batch: Batch, before: Snapshot, after: Snapshot) -> None:
+        """What the batch tells is in the files now. before, after: the registry."""
+        if self.fault:
+            self.note(before, after)  # so it is told when the history is mended
+        elif batch.rows:
             self._number = self.kept = batch.number
             self._time, self._end = batch.time, self._written
 
@@ -140,8 +143,9 @@ class Recorder:
             number, time = max(number, self.kept) + 1, now(time)
             end = self._append(list(edits.rows(number, time)), end)
             last = number
-        for items in self._before.values():
-            items.clear()
+        if not self.fault:
+            for items in self._before.values():
+                items.clear()
         self._is_open = True
         self._number, self._time, self._end = max(number, last), time, end
         is_new, self.kept = last > self.kept, last

@@ -218,12 +218,12 @@ class CsvStore(Store):
                     publishing.enter_context(file.tracker.publishing(versions[file.path]))
                     file.in_doubt = True
                 durable_file.publish(versions)
-                self._snapshot = snapshot
+                before, self._snapshot = self._snapshot, snapshot
                 for file, table in tables.items():
                     file.in_doubt = False
                     file.table = table
                     file.tracker.mark_read(versions[file.path])
-                self._recorder.confirm(batch)
+                self._recorder.confirm(batch, before, snapshot)
             self._remove_empty(tables, lock)
             self._commits.count(lock, self._recorder.kept)
 

@@ -27,6 +27,7 @@ from devicesvc.dao.history import ADDED, MAX_ROWS, Change, History, HistoryFilte
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.pages import chunks, storable, text_parameter
 from devicesvc.dao.sql.reads import Source
+from devicesvc.errors import StoreUnavailable
 
 TOGETHER = 1_000  # rows that are read together, or deleted in one transaction
 LAST = 2**63 - 1  # the greatest number that a database has
@@ -116,17 +117,29 @@ class SqlHistory(History):
             place = {"number": rows[-1][0], "position": rows[-1][-1]}
 
     def prune(self, before: str) -> int:
-        deleted, place = 0, {"number": 0, "position": -1}
-        while True:
-            older = self._reads.rows(_OLDER, {**place, "time": before, "most": TOGETHER})
-            outlived = [(number, position) for number, position, is_outlived in older if is_outlived]
-            if outlived:
+        deleted = 0
+        try:
+            for outlived in self._outlived(before):
                 with self._changing() as connection:
                     for chunk in chunks(outlived):
                         connection.execute(delete(schema.history).where(_place.in_(chunk)))
-            deleted += len(outlived)
+                deleted += len(outlived)
+        except StoreUnavailable as error:
+            if deleted:
+                words = f"{deleted:,} rows were deleted before that; prune again for the rest."
+                raise StoreUnavailable(f"{error} {words}") from error
+            raise
+        return deleted
+
+    def _outlived(self, before: str) -> Iterator[list[tuple[int, int]]]:
+        """The places of the rows of before this time that may be deleted, in portions."""
+        place = {"number": 0, "position": -1}
+        while True:
+            older = self._reads.rows(_OLDER, {**place, "time": before, "most": TOGETHER})
+            if outlived := [(number, position) for number, position, is_outlived in older if is_outlived]:
+                yield outlived
             if len(older) < TOGETHER:
-                return deleted
+                return
             place = {"number": older[-1][0], "position": older[-1][1]}
 
     def size(self) -> int:
