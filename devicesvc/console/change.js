@@ -55,13 +55,12 @@ function Who({ number, who, request_id: request, address: client }) {
 
 /** What many rows did, without their number: only the first rows are known. */
 function summary({ rows, count }) {
-  const did = Object.entries(Object.groupBy(rows, ({ done, kind }) => `${done} ${kind}`));
-  const sentence = ([, some]) => {
-    const { done, kind } = some[0];
-    const columns = new Set(some.map(({ column }) => columnName(column)));
-    return t(`${done} ${kind}s`, { what: new Intl.ListFormat(language.get()).format(columns) });
+  const what = ({ done, kind }) => `${done} ${kind}s`;
+  const sentence = (did) => {
+    const columns = new Set(rows.filter((row) => what(row) === did).map(({ column }) => columnName(column)));
+    return t(did, { what: new Intl.ListFormat(language.get()).format(columns) });
   };
-  return t("did", { what: did.map(sentence).join(" · "), n: count });
+  return t("did", { what: [...new Set(rows.map(what))].map(sentence).join(" · "), n: count });
 }
 
 /** All rows of a change, which are asked for when they are folded out. */

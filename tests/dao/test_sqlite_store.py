@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import cast
 
 import pytest
 from devicesvc.migrations import upgrade
@@ -198,13 +199,18 @@ def test_a_url_that_names_no_file_is_refused(url):
         open_store(url)
 
 
+def rename(name):
+    return lambda tx: tx.devices.update(FIRST.id, {"name": name})
+
+
 def test_a_prune_that_fails_half_way_says_how_many_rows_are_gone(path, url, monkeypatch):
     monkeypatch.setattr(sql_store, "PATIENCE", 0.05)
     monkeypatch.setattr(history, "TOGETHER", 7)  # rows: five devices added, and the first two changes
     with open_store(url, DEVICES) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         for name in "abcde":
-            store.write(lambda tx, name=name: tx.devices.update(FIRST.id, {"name": name}))
-        rows = store.history._reads.rows
+            store.write(rename(name))
+        reads = cast(history.SqlHistory, store.history)._reads
+        rows = reads.rows
 
         def rows_until_another_keeps_the_file(query, values):
             found = rows(query, values)
@@ -212,6 +218,6 @@ def test_a_prune_that_fails_half_way_says_how_many_rows_are_gone(path, url, monk
                 other.execute("BEGIN IMMEDIATE")
             return found
 
-        monkeypatch.setattr(store.history._reads, "rows", rows_until_another_keeps_the_file)
+        monkeypatch.setattr(reads, "rows", rows_until_another_keeps_the_file)
         with pytest.raises(StoreUnavailable, match=r"2 rows were deleted before that; prune again for the rest\.$"):
             store.history.prune("2999-01-01T00:00:00.000Z")

@@ -17,6 +17,7 @@ from typing import Any
 from devicesvc import cli, server
 from devicesvc.dao import durable_file, lock_file
 from devicesvc.dao.csv.recording import Batch, End, Recorder
+from devicesvc.dao.csv.snapshot import Snapshot
 from devicesvc.dao.durable_file import Beside, Version
 from devicesvc.dao.history import Row, now
 from devicesvc.errors import StoreUnavailable
@@ -30,7 +31,7 @@ good_prepare, good_publish, good_locked = durable_file.prepare, durable_file.pub
 _coming: dict[Path, bytes] = {}
 
 
-def _remember(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
+def _remember(files: Mapping[Path, Iterable[bytes]], beside: Beside = None, **_like: object) -> dict[Path, Version]:
     if beside:
         beside()()
     _coming.update({path: b"".join(pieces) for path, pieces in files.items()})
@@ -56,9 +57,11 @@ def _lock_nothing(_handle: int) -> bool:
     return True
 
 
-def _prepare_or_pretend(files: Mapping[Path, Iterable[bytes]], beside: Beside = None) -> dict[Path, Version]:
+def _prepare_or_pretend(
+    files: Mapping[Path, Iterable[bytes]], beside: Beside = None, like: Path | None = None
+) -> dict[Path, Version]:
     try:
-        return good_prepare(files, beside)
+        return good_prepare(files, beside, like)
     except StoreUnavailable:
         return {path: Version(path.open("rb", buffering=0)) for path in files}
 
@@ -102,11 +105,11 @@ def _begin_late(recorder: Recorder, batch: Batch) -> Callable[[], object]:
     return lambda: None
 
 
-def _write_late(recorder: Recorder, batch: Batch) -> None:
+def _write_late(recorder: Recorder, batch: Batch, before: Snapshot, after: Snapshot) -> None:
     if late_batches.pop(recorder, None):
         time.sleep(0.02)  # so that a kill comes in between
         recorder.write(batch)
-    good_confirm(recorder, batch)
+    good_confirm(recorder, batch, before, after)
 
 
 def forget_to_look(recorder: Recorder, _snapshot: object, kept: int) -> bool:
