@@ -1,49 +1,104 @@
-"""What the history costs: python -m benchmarks.history [changes | calls | reads]
+"""What the history costs, on each kind of store: python -m benchmarks.history [changes] [calls] [reads]
 
 changes: one update in this process, with and without the history, in turns. calls: PUT by many clients, the same.
-reads: how long it takes to find something among a million rows, and how much memory.
+reads: how long it takes to find something among a million rows, and how much memory. All of them need an hour. The
+databases sync what they commit; `calls` needs wrk.
 """
 
+import argparse
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any, TypeVar
 from unittest.mock import patch
 
+from devicesvc.migrations import upgrade
+from sqlalchemy import create_engine, text
+
 from benchmarks import peers
-from benchmarks.devices import as_csv, make_devices, write_ids
+from benchmarks.devices import make_devices, write_ids
 from benchmarks.services import Service, most_memory
 from benchmarks.updates import milliseconds
 from benchmarks.wrk import load
 from devicesvc import cli
 from devicesvc.csv_codec.history import HEADER, encode
+from devicesvc.dao.base import Store
 from devicesvc.dao.csv.recording import Recorder
-from devicesvc.dao.history import HistoryFilter
+from devicesvc.dao.history import HistoryFilter, Row
+from devicesvc.dao.sql import history as sql_history
+from devicesvc.dao.sql import postgresql, row_locks
+from devicesvc.dao.sql.store import SqlTransaction
 from devicesvc.dao.urls import open_store
+from devicesvc.model import Device
+from tests import mariadb, postgres
 
 SIZES = 1_000, 100_000
 CLIENTS = 1, 16, 64
 TURNS, CHANGES, SECONDS = 15, 20, 4
 ROWS = 1_000_000
 
+T = TypeVar("T")
+
+CSV, SQLITE, POSTGRESQL, MARIADB = KINDS = ("CSV", "SQLite", "PostgreSQL", "MariaDB")
 WITHOUT = "without"
+
+Urls = Callable[[str], str]  # gives the URL of a new store, which has its tables
 
 
 @contextmanager
 def no_history() -> Iterator[None]:
     """No row is written, and nothing is held against the files."""
+    together = f"SELECT pg_advisory_xact_lock_shared({row_locks._LOCK}), nextval('changes')"
     with ExitStack() as patches:
         for name in ("write", "confirm"):
             patches.enter_context(patch.object(Recorder, name, lambda *_: None))
         patches.enter_context(patch.object(Recorder, "begin", lambda *_: lambda: None))
         patches.enter_context(patch.object(Recorder, "reconcile", lambda *_: False))
+        patches.enter_context(patch.object(SqlTransaction, "keep_history", lambda *_: None))
+        patches.enter_context(patch.object(postgresql, "TOGETHER", together))
         yield
+
+
+@contextmanager
+def new_stores(kind: str, folder: Path) -> Iterator[Urls]:
+    """Make stores of a kind, as long as the block runs."""
+    with ExitStack() as running:
+        servers: dict[str, Callable[[], Any]] = {
+            POSTGRESQL: lambda: postgres.running_server(safe=True),
+            MARIADB: lambda: mariadb.running_server(safe=True),
+        }
+        server = running.enter_context(servers[kind]()) if kind in servers else None
+
+        def url(name: str) -> str:
+            if kind == CSV:
+                return str(folder / f"{name}.csv")
+            made = running.enter_context(server.fresh_database()) if server else f"sqlite:///{folder}/{name}.db"
+            upgrade(made)
+            return str(made)
+
+        yield url
+
+
+def filled(url: str, devices: list[Device]) -> str:
+    """The URL of a store, which has the devices now."""
+    with open_store(url) as store:
+        for some in portions(devices, 1_000):
+            store.write(lambda tx, some=some: tx.devices.put_many(some))  # type: ignore[misc]
+    return url
+
+
+def portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, in lists of at most this size."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def compare(what: str, unit: str, measure: Callable[[bool], float]) -> None:
@@ -61,16 +116,14 @@ def compare(what: str, unit: str, measure: Callable[[bool], float]) -> None:
     print(f"{what}: {words}", flush=True)
 
 
-def measure_changes(folder: Path) -> None:
+def measure_changes(kind: str, new: Urls, _folder: Path) -> None:
     """One update after another in this process."""
     for size in SIZES:
         devices = make_devices(size)
-        stores = {}
         with ExitStack() as opened:
-            for has_history in (True, False):
-                path = folder / f"{size}-{has_history}.csv"
-                path.write_bytes(as_csv(devices))
-                stores[has_history] = opened.enter_context(open_store(str(path)))
+            stores = {
+                each: opened.enter_context(open_store(filled(new(f"{size}-{each}"), devices))) for each in (True, False)
+            }
 
             def measure(has_history: bool) -> float:
                 with ExitStack() as patches:
@@ -81,37 +134,32 @@ def measure_changes(folder: Path) -> None:
                         for _ in range(CHANGES)
                     )
 
-            compare(f"one update, {size:,} devices", "ms", measure)
+            compare(f"{kind}: one update, {size:,} devices", "ms", measure)
 
 
-def _rename(store: object, id: str) -> None:
-    store.write(lambda tx: tx.devices.update(id, {"name": f"corridor-{random.random()}"}))  # type: ignore[attr-defined]
+def _rename(store: Store, id: str) -> None:
+    store.write(lambda tx: tx.devices.update(id, {"name": f"corridor-{random.random()}"}))
 
 
-def measure_calls(folder: Path) -> None:
+def measure_calls(kind: str, new: Urls, folder: Path) -> None:
     """PUT by many clients."""
     devices = make_devices(SIZES[0])
     ids = write_ids(folder / "ids", devices)
     with ExitStack() as started:
         services = {}
         for has_history in (True, False):
-            path = folder / f"calls-{has_history}.csv"
-            path.write_bytes(as_csv(devices))
-            command = [sys.executable, "-m", "benchmarks.history", "serve", "" if has_history else WITHOUT, str(path)]
-            service = Service("devicesvc", partial(_with_port, command), "/healthz")
+            url = filled(new(f"calls-{has_history}"), devices)
+            command = [sys.executable, "-m", "benchmarks.history", "serve", "" if has_history else WITHOUT, url]
+            service = Service("devicesvc", lambda port, command=command: [*command, "--port", str(port)], "/healthz")  # type: ignore[misc]
             services[has_history] = started.enter_context(service)
         change = peers.CSV.change
         assert change
         for clients in CLIENTS:
             compare(
-                f"PUT by {clients} clients, {SIZES[0]:,} devices",
+                f"{kind}: PUT by {clients} clients, {SIZES[0]:,} devices",
                 "requests/s",
                 lambda has_history: load(services[has_history], change, ids, clients, SECONDS)[0],  # noqa: B023
             )
-
-
-def _with_port(command: Sequence[str], port: int) -> list[str]:
-    return [*command, "--port", str(port)]
 
 
 def serve(variant: str, *arguments: str) -> None:
@@ -122,68 +170,88 @@ def serve(variant: str, *arguments: str) -> None:
         cli.main(["serve", *arguments])
 
 
-def measure_reads(folder: Path) -> None:
-    """Look for something among a million rows of a month."""
+RARE, MONTH = "4242424242", datetime(2026, 10, 1, tzinfo=UTC)
+
+
+def _time(number: int) -> str:
+    return f"{MONTH + timedelta(seconds=2 * number):%Y-%m-%dT%H:%M:%S.000Z}"
+
+
+def _rows() -> Iterator[Row]:
+    """A million changes in a month, two of them of the device RARE."""
     ids = [device.id for device in make_devices(100_000)]
-    path = folder / "device.csv"
-    path.write_bytes(as_csv(make_devices(10)))
-    rare, moment = "4242424242", datetime(2026, 10, 1, tzinfo=UTC)
-    with (folder / "history-2026-10.csv").open("wb") as file:
-        file.write(HEADER)
-        for number in range(1, ROWS + 1):
-            time_ = f"{moment + timedelta(seconds=2 * number):%Y-%m-%dT%H:%M:%S.000Z}"
-            id = rare if number in (5, ROWS // 2) else random.choice(ids)
-            cells = (
-                number,
-                time_,
-                "-",
-                f"{number:032x}",
-                "10.0.0.1",
-                "changed",
-                "device",
-                id,
-                "status",
-                "online",
-                "offline",
-            )
-            file.write(encode(cells))
-        size = file.tell()
-    print(f"{ROWS:,} rows, {size / 1e6:.0f} MB")
-    with open_store(str(path)) as store:
+    for number in range(1, ROWS + 1):
+        id = RARE if number in (5, ROWS // 2) else random.choice(ids)
+        author = "-", f"{number:032x}", "10.0.0.1"
+        yield Row(number, _time(number), *author, "changed", "device", id, "status", "online", "offline")
+
+
+def _fill_history(kind: str, url: str) -> None:
+    """Put the rows into a store that has no others."""
+    if kind == CSV:
+        with Path(url).with_name("history-2026-10.csv").open("wb") as file:
+            file.write(HEADER)
+            file.writelines(map(encode, _rows()))
+        return
+    with closing_engine(url) as engine:
+        for some in portions(_rows(), 10_000):
+            with engine.begin() as connection:
+                connection.execute(sql_history.ADD, [sql_history.values(0, row) for row in some])
+        if kind == POSTGRESQL:
+            with engine.begin() as connection:
+                connection.execute(text(f"SELECT setval('changes', {ROWS})"))
+
+
+@contextmanager
+def closing_engine(url: str) -> Iterator[Any]:
+    engine = create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def measure_reads(kind: str, new: Urls, _folder: Path) -> None:
+    """Look for something among a million rows of a month."""
+    url = new("device")
+    _fill_history(kind, url)
+    with open_store(url) as store:
         history = store.history
         before = most_memory(_SELF)
         looks: dict[str, Callable[[], object]] = {
-            "one device": lambda: history.page(HistoryFilter(device_id=rare), None, 100),
-            "one device, as_of": lambda: list(history.rows_of("device", rare)),
+            "one device": lambda: history.page(HistoryFilter(device_id=RARE), None, 100),
+            "one device, as_of": lambda: list(history.rows_of("device", RARE)),
             "one request": lambda: history.page(HistoryFilter(request_id=f"{7:032x}"), None, 100),
             "nobody": lambda: history.page(HistoryFilter(who="nobody"), None, 100),
             "the last 100": lambda: history.page(HistoryFilter(), None, 100),
             "100 in the middle": lambda: history.page(HistoryFilter(), ROWS // 2, 100),
             "1,000 after the middle": lambda: history.after(ROWS // 2, 1000),
             "one change": lambda: history.find(ROWS // 3),
-            "since an hour before the end": lambda: history.page(
-                HistoryFilter(since=f"{moment + timedelta(seconds=2 * ROWS - 3600):%Y-%m-%dT%H:%M:%S.000Z}"), None, 100
-            ),
+            "since an hour before the end": lambda: history.page(HistoryFilter(since=_time(ROWS - 1800)), None, 100),
         }
         for name, look in looks.items():
             assert look() or name == "nobody"
-            print(f"{name}: {median(milliseconds(look) for _ in range(5)):.1f} ms", flush=True)
-        print(f"memory: {most_memory(_SELF) - before:.1f} MB more")
+            print(f"{kind}: {name}: {median(milliseconds(look) for _ in range(5)):.1f} ms", flush=True)
+        print(f"{kind}: {most_memory(_SELF) - before:.1f} MB of memory more to read {history.size() / 1e6:.0f} MB")
 
 
 _SELF = int(Path("/proc/self").readlink().name)
+PARTS = {"changes": measure_changes, "calls": measure_calls, "reads": measure_reads}
 
 
 def main() -> None:
-    what, *arguments = sys.argv[1:] or ["all"]
-    if what == "serve":
-        return serve(*arguments)
-    for name, measure in {"reads": measure_reads, "changes": measure_changes, "calls": measure_calls}.items():
-        if what in ("all", name):
+    if sys.argv[1:2] == ["serve"]:
+        return serve(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them, if none is named")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of stores; all, if none is named")
+    arguments = parser.parse_args()
+    for name in arguments.parts or PARTS:
+        for kind in arguments.kinds:
             begin = time.monotonic()
-            with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-                measure(Path(folder))
-            print(f"{name} took {time.monotonic() - begin:.0f} s", flush=True)
+            with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, new_stores(kind, Path(folder)) as new:
+                PARTS[name](kind, new, Path(folder))
+            print(f"{kind}: {name} took {time.monotonic() - begin:.0f} s", flush=True)
     return None
 
 

@@ -109,9 +109,9 @@ class Registry:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(*, safe: bool = False) -> Iterator[Server]:
     """A server that is stopped and deleted at the end, if the tests started it. Without one on this machine the test is
-    skipped; but CI must have one."""
+    skipped; but CI must have one. safe: whether it syncs what it writes, which takes longer."""
     given = os.environ.get("DEVICESVC_TEST_MARIADB_URL")
     if given:
         server = Server(given)
@@ -125,7 +125,7 @@ def running_server() -> Iterator[Server]:
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="devicesvc-mariadb-"))  # not in pytest's: that is closed to the server's user
     try:
-        with _own_server(folder) as (url, process):
+        with _own_server(folder, safe) as (url, process):
             server = Server(url, process)
             yield server
             server.close()
@@ -134,12 +134,13 @@ def running_server() -> Iterator[Server]:
 
 
 @contextmanager
-def _own_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def _own_server(folder: Path, safe: bool) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     (
         folder / "tmp"
     ).mkdir()  # of its own: a server that starts deletes the temporary tables of all others in its folder
     common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp"]
-    common += ["--innodb-flush-method=nosync", "--sync-frm=0"]
+    if not safe:
+        common += ["--innodb-flush-method=nosync", "--sync-frm=0"]
     if os.geteuid() == 0:
         for path in (folder, folder / "tmp"):
             shutil.chown(path, "mysql")
