@@ -243,7 +243,7 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         return serve(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them, if none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []], help="all of them, if none is named")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of stores; all, if none is named")
     arguments = parser.parse_args()
     for name in arguments.parts or PARTS:
