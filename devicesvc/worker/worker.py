@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from gunicorn.errors import AppImportError
@@ -23,6 +23,7 @@ from devicesvc.worker.loop import Connection, Loop
 
 PATIENCE = 0.005  # seconds that an answer may hold the loop
 SWITCH = 0.0002  # seconds after which a thread that computes lets the loop go on; Python's own value is 0.005
+TRY_EVERY = 2  # seconds until the app is loaded again if it could not be
 QUIET = 20  # looks without a request, after which the main thread looks once a second
 
 
@@ -39,10 +40,26 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
         self._bell = threading.Event()  # wakes the main thread; a signal may come before `run`
 
     def load_wsgi(self) -> None:
-        """Load the app. Raises AppImportError, with which gunicorn stops, if there is a setting that has no effect."""
+        """Load the app. Raises AppImportError, with which gunicorn stops, if there is a setting that has no effect, or
+        if the app cannot be loaded when the service starts. A worker that takes the place of another waits until it
+        can be: the others go on meanwhile."""
         if self.cfg.is_ssl:
             raise AppImportError("This worker class has no TLS: put nginx in front of it.")
-        super().load_wsgi()
+        told = None
+        while True:
+            try:
+                super().load_wsgi()
+                return
+            except AppImportError as error:
+                if self.age <= self.cfg.workers:
+                    raise
+                if str(error) != told:
+                    told = str(error)
+                    self.log.error("A new worker waits until it can start. %s", told)
+            self.notify()
+            sleep(TRY_EVERY)
+            if self.ppid != os.getppid():
+                sys.exit(0)
 
     def run(self) -> None:
         """Serve until the worker is told to stop."""

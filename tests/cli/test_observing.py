@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from devicesvc.config import THREADS
 from devicesvc.handover import STALE
+from devicesvc.sample import DEVICES
 from devicesvc.tokens import create
 from tests.conftest import BIN
 from tests.worker.conftest import children, until
@@ -65,6 +68,29 @@ class TestMetrics:
         file.write_bytes(good)
         until(lambda: metrics(service)["devicesvc_writable",], "the file is mended")
         assert STALE not in requests.get(f"{service.url}/v1/devices").headers
+
+    def test_a_worker_that_is_replaced_while_a_file_is_broken_waits_until_it_is_mended(self, start, tmp_path):
+        service = start("--workers", "2")
+        until(lambda: [each > THREADS for each in threads(service)] == [True] * 2, "both workers serve")
+        file = tmp_path / "device.csv"
+        good = file.read_bytes()
+        file.write_bytes(good + b"broken\n")
+        os.kill(children(service.process.pid)[0], signal.SIGKILL)
+        words = f"A new worker waits until it can start. Error: {file} breaks a rule: line 7"
+        until(lambda: any(words in line for line in service.lines), "the new worker waits")
+        answers = [requests.get(f"{service.url}/v1/devices", timeout=10) for _ in range(10)]
+        assert [(answer.status_code, STALE in answer.headers) for answer in answers] == [(200, True)] * 10
+        file.write_bytes(good)
+        until(lambda: [each > THREADS for each in threads(service)] == [True] * 2, "both workers serve again")
+        assert requests.delete(f"{service.url}/v1/devices/{DEVICES[0].id}").ok
+        assert service.stop() == 0
+
+    def test_a_worker_that_waits_ends_with_the_service(self, start, tmp_path):
+        service = start()
+        (tmp_path / "device.csv").write_bytes(b"broken\n")
+        os.kill(children(service.process.pid)[0], signal.SIGKILL)
+        until(lambda: any("A new worker waits" in line for line in service.lines), "the new worker waits")
+        assert service.stop() == 0
 
     def test_their_files_are_gone_when_it_has_stopped(self, start):
         service = start()
