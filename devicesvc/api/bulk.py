@@ -7,7 +7,7 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import ValidationError
 
-from devicesvc.api import csv_body, examples, schemas
+from devicesvc.api import answers, csv_body, examples, queries, schemas
 from devicesvc.api.errors import flatten
 from devicesvc.api.responses import ok, store
 from devicesvc.api.smorest import Blueprint
@@ -22,8 +22,8 @@ blp = Blueprint("bulk", __name__, url_prefix="/v1/devices", description="Many de
 class Batch(MethodView):
     @blp.operation("batch_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.BatchSchema(), example=examples.BATCH)
-    @blp.arguments(schemas.DryRunSchema(), location="querystring", as_kwargs=True)
-    @blp.response(200, schemas.BatchAnswerSchema(), description="The ids.", example=examples.BATCHED)
+    @blp.arguments(queries.DryRunSchema(), location="querystring", as_kwargs=True)
+    @blp.response(200, answers.BatchAnswerSchema(), description="The ids.", example=examples.BATCHED)
     def post(self, batch: dict[str, list[Any]], dry_run: bool) -> Response:
         """Create, update and delete devices
 
@@ -67,9 +67,9 @@ def _faults(tx: Transaction, batch: Mapping[str, list[Any]]) -> Iterator[tuple[s
 class Import(MethodView):
     @blp.operation("import_devices", 400, 413, 415)
     @blp.takes(**csv_body.DOCUMENTED)
-    @blp.arguments(schemas.DryRunSchema(), location="querystring", as_kwargs=True)
+    @blp.arguments(queries.DryRunSchema(), location="querystring", as_kwargs=True)
     @blp.response(
-        200, schemas.ImportAnswerSchema(), description="The ids, by what was done.", example=examples.IMPORTED
+        200, answers.ImportAnswerSchema(), description="The ids, by what was done.", example=examples.IMPORTED
     )
     def post(self, dry_run: bool) -> Response:
         """Add and change devices from a CSV file

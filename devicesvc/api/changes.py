@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, history, history_schemas, schemas
+from devicesvc.api import examples, history, history_schemas, queries, schemas
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao.history import HistoryFilter
 from devicesvc.model import Device, Group
@@ -67,7 +67,7 @@ class OneChange(MethodView):
 @blp.route(f"{ONE}/undo", parameters=[NUMBER])
 class Undo(MethodView):
     @blp.operation("undo_change", 400, 404, 409, 422, sample=examples.DRY_RUN)
-    @blp.arguments(schemas.DryRunSchema(), location="querystring", as_kwargs=True)
+    @blp.arguments(queries.DryRunSchema(), location="querystring", as_kwargs=True)
     @blp.response(
         200, history_schemas.UndoAnswerSchema(), description="What was changed back.", example=examples.UNDONE
     )

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, schemas
+from devicesvc.api import answers, examples, queries
 from devicesvc.api.remembered import remember
 from devicesvc.api.responses import ok, store
 from devicesvc.api.smorest import Blueprint
@@ -19,8 +19,8 @@ blp = Blueprint("counts", __name__, url_prefix="/v1/counts", description="How ma
 @blp.route("")
 class AllCounts(MethodView):
     @blp.operation("get_counts", 400, 413, 422, sample=examples.COUNT)
-    @blp.arguments(schemas.CountsQuerySchema(), location="query", as_kwargs=True)
-    @blp.response(200, schemas.CountsAnswerSchema(), description="The counts.", example=examples.COUNTED)
+    @blp.arguments(queries.CountsQuerySchema(), location="query", as_kwargs=True)
+    @blp.response(200, answers.CountsAnswerSchema(), description="The counts.", example=examples.COUNTED)
     def get(self, by: Sequence[str], where: DeviceFilter, limit: int) -> Response:
         """Count devices by their values
 
@@ -28,8 +28,8 @@ class AllCounts(MethodView):
         counted in each.
         """
         remember()
-        counts = store().devices.counts([schemas.COUNTED[name] for name in by], where, limit)
-        return ok("devices counted", data={name: _shown(name, counts[schemas.COUNTED[name]]) for name in by})
+        counts = store().devices.counts([queries.COUNTED[name] for name in by], where, limit)
+        return ok("devices counted", data={name: _shown(name, counts[queries.COUNTED[name]]) for name in by})
 
 
 def _shown(name: str, counts: Counts) -> dict[str, Any]:

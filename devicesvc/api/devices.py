@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import csv_body, examples, history_schemas, schemas
+from devicesvc.api import answers, csv_body, examples, history_schemas, queries, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
 from devicesvc.dao.base import PageRequest
@@ -19,8 +19,8 @@ devices = Items(Device, attrgetter("devices"))
 @blp.route("")
 class Devices(MethodView):
     @blp.operation("get_devices", 400, 413, 422, sample=examples.FIND)
-    @blp.arguments(schemas.DeviceListSchema(), location="query", as_kwargs=True)
-    @blp.response(200, schemas.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
+    @blp.arguments(queries.DeviceListSchema(), location="query", as_kwargs=True)
+    @blp.response(200, answers.DevicesAnswerSchema(), description="The devices that fit.", example=examples.FOUND)
     @blp.alt_response(200, **csv_body.DOCUMENTED, description="The devices that fit.")
     def get(self, where: DeviceFilter, page_request: PageRequest, form: str | None) -> Response:
         """Find devices
@@ -37,7 +37,7 @@ class Devices(MethodView):
 
     @blp.operation("add_devices", 400, 413, 415, 422)
     @blp.arguments(schemas.NewDeviceSchema(), example=examples.ADD)
-    @blp.response(201, schemas.NewIdAnswerSchema(), description="The new id.", example=examples.ADDED, headers=LOCATION)
+    @blp.response(201, answers.NewIdAnswerSchema(), description="The new id.", example=examples.ADDED, headers=LOCATION)
     def post(self, data: dict[str, Any]) -> Response:
         """Add a device
 
@@ -48,7 +48,7 @@ class Devices(MethodView):
 
     @blp.operation("update_devices", 400, 404, 413, 415, 422)
     @blp.arguments(schemas.DeviceChangeSchema(), example=examples.CHANGE)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED)
+    @blp.response(200, answers.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED)
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a device
 
@@ -58,8 +58,8 @@ class Devices(MethodView):
 
     @blp.operation("patch_devices", 400, 409, 413, 415, 422, sample=examples.FIND_ALL)
     @blp.arguments(schemas.DevicesPatchSchema(), example=examples.PATCH_ALL)
-    @blp.arguments(schemas.DevicesPatchQuerySchema(), location="querystring", as_kwargs=True)
-    @blp.response(200, schemas.FoundIdsAnswerSchema(), description="What was changed.", example=examples.PATCHED_ALL)
+    @blp.arguments(queries.DevicesPatchQuerySchema(), location="querystring", as_kwargs=True)
+    @blp.response(200, answers.FoundIdsAnswerSchema(), description="What was changed.", example=examples.PATCHED_ALL)
     def patch(self, changes: dict[str, Any], where: DeviceFilter, dry_run: bool, expect: int | None) -> Response:
         """Change all devices that fit
 
@@ -71,8 +71,8 @@ class Devices(MethodView):
         return devices.patch_found(where, changes, dry_run, expect)
 
     @blp.operation("delete_devices", 400, 413, 422)
-    @blp.arguments(schemas.DeviceIdsQuerySchema(), location="query", as_kwargs=True)
-    @blp.response(200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED)
+    @blp.arguments(queries.DeviceIdsQuerySchema(), location="query", as_kwargs=True)
+    @blp.response(200, answers.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED)
     def delete(self, ids: list[str]) -> Response:
         """Delete devices
 
@@ -87,7 +87,7 @@ class DeviceItem(MethodView):
     @blp.operation("get_device", 400, 404, 422, conditional=True)
     @blp.rare_arguments(history_schemas.AtSchema())
     @blp.response(
-        200, schemas.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG
+        200, answers.DeviceAnswerSchema(), description="The device.", example=examples.FOUND_ONE, headers=ETAG
     )
     @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
     def get(self, id: str, at: str | None = None) -> Response:
@@ -100,8 +100,8 @@ class DeviceItem(MethodView):
 
     @blp.operation("put_device", 400, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.DeviceItemSchema(), example=examples.ADD)
-    @blp.response(200, schemas.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED, headers=ETAG)
-    @blp.alt_response(201, schema=schemas.DeviceAnswerSchema(), description="Added.", example=examples.ADDED_ONE)
+    @blp.response(200, answers.DeviceAnswerSchema(), description="Replaced.", example=examples.REPLACED, headers=ETAG)
+    @blp.alt_response(201, schema=answers.DeviceAnswerSchema(), description="Added.", example=examples.ADDED_ONE)
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add or replace a device
 
@@ -112,7 +112,11 @@ class DeviceItem(MethodView):
     @blp.operation("patch_device", 400, 404, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.DevicePatchSchema(), example=examples.PATCH)
     @blp.response(
-        200, schemas.DeviceAnswerSchema(), description="The whole device.", example=examples.CHANGED, headers=ETAG
+        200,
+        answers.DeviceAnswerSchema(),
+        description="The whole device.",
+        example=examples.CHANGED,
+        headers=ETAG,
     )
     def patch(self, changes: dict[str, Any], id: str) -> Response:
         """Change one device
@@ -123,7 +127,7 @@ class DeviceItem(MethodView):
         return devices.patch_one(id, changes)
 
     @blp.operation("delete_device", 404, conditional=True)
-    @blp.response(200, schemas.IdsAnswerSchema(), description="Deleted.", example=examples.DELETED_ONE)
+    @blp.response(200, answers.IdsAnswerSchema(), description="Deleted.", example=examples.DELETED_ONE)
     def delete(self, id: str) -> Response:
         """Delete one device
 

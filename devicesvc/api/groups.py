@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, history_schemas, schemas
+from devicesvc.api import answers, examples, history_schemas, queries, schemas
 from devicesvc.api.items import Items
 from devicesvc.api.smorest import ETAG, LOCATION, Blueprint
 from devicesvc.dao.base import PageRequest
@@ -19,8 +19,8 @@ groups = Items(Group, attrgetter("groups"))
 @blp.route("")
 class Groups(MethodView):
     @blp.operation("get_groups", 400, 413, 422, sample=examples.FIND_GROUPS)
-    @blp.arguments(schemas.GroupQuerySchema(), location="query", as_kwargs=True)
-    @blp.response(200, schemas.GroupsAnswerSchema(), description="The groups that fit.", example=examples.FOUND_GROUPS)
+    @blp.arguments(queries.GroupQuerySchema(), location="query", as_kwargs=True)
+    @blp.response(200, answers.GroupsAnswerSchema(), description="The groups that fit.", example=examples.FOUND_GROUPS)
     def get(self, where: GroupFilter, page_request: PageRequest) -> Response:
         """Find groups
 
@@ -32,7 +32,11 @@ class Groups(MethodView):
     @blp.operation("add_groups", 400, 409, 413, 415, 422)
     @blp.arguments(schemas.NewGroupSchema(), example=examples.ADD_GROUP)
     @blp.response(
-        201, schemas.NewIdAnswerSchema(), description="The new id.", example=examples.ADDED_GROUP_ID, headers=LOCATION
+        201,
+        answers.NewIdAnswerSchema(),
+        description="The new id.",
+        example=examples.ADDED_GROUP_ID,
+        headers=LOCATION,
     )
     def post(self, data: dict[str, Any]) -> Response:
         """Add a group
@@ -44,7 +48,7 @@ class Groups(MethodView):
 
     @blp.operation("update_groups", 400, 404, 409, 413, 415, 422)
     @blp.arguments(schemas.GroupChangeSchema(), example=examples.CHANGE_GROUP)
-    @blp.response(200, schemas.GroupAnswerSchema(), description="The whole group.", example=examples.CHANGED_GROUP)
+    @blp.response(200, answers.GroupAnswerSchema(), description="The whole group.", example=examples.CHANGED_GROUP)
     def put(self, changes: dict[str, Any]) -> Response:
         """Change a group
 
@@ -53,9 +57,9 @@ class Groups(MethodView):
         return groups.update(changes.pop("id"), changes)
 
     @blp.operation("delete_groups", 400, 413, 422)
-    @blp.arguments(schemas.GroupIdsQuerySchema(), location="query", as_kwargs=True)
+    @blp.arguments(queries.GroupIdsQuerySchema(), location="query", as_kwargs=True)
     @blp.response(
-        200, schemas.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED_GROUPS
+        200, answers.IdsAnswerSchema(), description="The ids really deleted.", example=examples.DELETED_GROUPS
     )
     def delete(self, ids: list[str]) -> Response:
         """Delete groups
@@ -71,7 +75,7 @@ class GroupItem(MethodView):
     @blp.operation("get_group", 400, 404, 422, conditional=True)
     @blp.rare_arguments(history_schemas.AtSchema())
     @blp.response(
-        200, schemas.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
+        200, answers.GroupAnswerSchema(), description="The group.", example=examples.FOUND_GROUP, headers=ETAG
     )
     @blp.alt_response(304, description="Not modified: If-None-Match names this version.")
     def get(self, id: str, at: str | None = None) -> Response:
@@ -85,9 +89,9 @@ class GroupItem(MethodView):
     @blp.operation("put_group", 400, 409, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.GroupItemSchema(), example=examples.PUT_GROUP)
     @blp.response(
-        200, schemas.GroupAnswerSchema(), description="Replaced.", example=examples.REPLACED_GROUP, headers=ETAG
+        200, answers.GroupAnswerSchema(), description="Replaced.", example=examples.REPLACED_GROUP, headers=ETAG
     )
-    @blp.alt_response(201, schema=schemas.GroupAnswerSchema(), description="Added.", example=examples.ADDED_GROUP)
+    @blp.alt_response(201, schema=answers.GroupAnswerSchema(), description="Added.", example=examples.ADDED_GROUP)
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Add or replace a group
 
@@ -99,7 +103,11 @@ class GroupItem(MethodView):
     @blp.operation("patch_group", 400, 404, 409, 413, 415, 422, conditional=True)
     @blp.arguments(schemas.GroupPatchSchema(), example=examples.PATCH_GROUP)
     @blp.response(
-        200, schemas.GroupAnswerSchema(), description="The whole group.", example=examples.CHANGED_GROUP, headers=ETAG
+        200,
+        answers.GroupAnswerSchema(),
+        description="The whole group.",
+        example=examples.CHANGED_GROUP,
+        headers=ETAG,
     )
     def patch(self, changes: dict[str, Any], id: str) -> Response:
         """Change one group
@@ -109,7 +117,7 @@ class GroupItem(MethodView):
         return groups.patch_one(id, changes)
 
     @blp.operation("delete_group", 404, conditional=True)
-    @blp.response(200, schemas.IdsAnswerSchema(), description="Deleted.", example=examples.DELETED_GROUP)
+    @blp.response(200, answers.IdsAnswerSchema(), description="Deleted.", example=examples.DELETED_GROUP)
     def delete(self, id: str) -> Response:
         """Delete one group
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response, current_app
 from flask.views import MethodView
 
-from devicesvc.api import schemas
+from devicesvc.api import answers
 from devicesvc.api.responses import metrics, ok, store
 from devicesvc.api.smorest import Blueprint
 from devicesvc.dao import readiness
@@ -23,7 +23,7 @@ blp = Blueprint("health", __name__, description="Is the service alive, can it wo
 @blp.route("/healthz")
 class Alive(MethodView):
     @blp.doc(operationId="is_alive")
-    @blp.response(200, schemas.AnswerSchema(), description="Alive.", example={"status": 200, "message": "alive"})
+    @blp.response(200, answers.AnswerSchema(), description="Alive.", example={"status": 200, "message": "alive"})
     def get(self) -> Response:
         """Is the process alive
 
@@ -35,7 +35,7 @@ class Alive(MethodView):
 @blp.route("/readyz")
 class Ready(MethodView):
     @blp.doc(operationId="is_ready")
-    @blp.response(200, schemas.AnswerSchema(), description="Ready.", example={"status": 200, "message": "ready"})
+    @blp.response(200, answers.AnswerSchema(), description="Ready.", example={"status": 200, "message": "ready"})
     @blp.alt_response(503, HTTPStatus(503).name)
     def get(self) -> Response:
         """Can the service read and write

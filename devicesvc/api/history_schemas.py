@@ -7,9 +7,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from devicesvc.api.answers import AnswerSchema
 from devicesvc.api.fields import MESSAGES, text
 from devicesvc.api.history import MAX_LIMIT, NOW
-from devicesvc.api.schemas import AllRequired, AnswerSchema, QuerySchema, Schema
+from devicesvc.api.queries import QuerySchema
+from devicesvc.api.schemas import AllRequired, Schema
 from devicesvc.dao.history import MAX_ROWS, HistoryFilter, now, time_text
 
 MAX_WAIT = 30  # seconds

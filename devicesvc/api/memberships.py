@@ -5,12 +5,12 @@ or a device and its groups.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Response
 from flask.views import MethodView
 
-from devicesvc.api import examples, schemas
+from devicesvc.api import answers, examples, queries, schemas
 from devicesvc.api.devices import devices
 from devicesvc.api.groups import groups
 from devicesvc.api.members import Members
@@ -28,6 +28,34 @@ PATH_IDS = {
 }
 
 
+class Shapes(NamedTuple):
+    """The schemas of the calls on the members of an owner."""
+
+    query: schemas.Schema
+    ids: schemas.Schema
+    ids_query: schemas.Schema
+    answer: schemas.Schema
+    page: schemas.Schema
+
+
+SHAPES = {  # by the noun of the member
+    "device": Shapes(
+        queries.DeviceQuerySchema(),
+        queries.DeviceIdsSchema(),
+        queries.DeviceIdsQuerySchema(),
+        answers.DeviceAnswerSchema(),
+        answers.DevicesAnswerSchema(),
+    ),
+    "group": Shapes(
+        queries.GroupQuerySchema(),
+        queries.GroupIdsSchema(),
+        queries.GroupIdsQuerySchema(),
+        answers.GroupAnswerSchema(),
+        answers.GroupsAnswerSchema(),
+    ),
+}
+
+
 def add_views(
     members: Members,
     find: dict[str, str],
@@ -41,7 +69,7 @@ def add_views(
     find: an example of filters. found, found_one: examples of the answers with a list and with one member. ids:
     examples of member ids. into: the word in the operationId of the call that adds one member.
     """
-    owner, member, schema = members.owner, members.member, schemas.OF[members.member]
+    owner, member, schema = members.owner, members.member, SHAPES[members.member]
 
     def named(view: View) -> View:
         """Put the names of owner and member into the docstring of a view, which is its documentation."""
@@ -64,7 +92,10 @@ def add_views(
         @blp.operation(f"add_{member}s_to_{owner}", 400, 404, 413, 415, 422)
         @blp.arguments(schema.ids, example={"ids": ids})
         @blp.response(
-            200, schemas.IdsAnswerSchema(), description="The ids that were added.", example=examples.members_added(*ids)
+            200,
+            answers.IdsAnswerSchema(),
+            description="The ids that were added.",
+            example=examples.members_added(*ids),
         )
         @named
         def post(self, data: dict[str, list[str]], id: str) -> Response:
@@ -79,7 +110,7 @@ def add_views(
         @blp.arguments(schema.ids, example={"ids": ids})
         @blp.response(
             200,
-            schemas.IdsAnswerSchema(),
+            answers.IdsAnswerSchema(),
             description="The ids that were added or removed.",
             example=examples.members_replaced(*ids),
         )
@@ -96,7 +127,7 @@ def add_views(
         @blp.arguments(schema.ids_query, location="query", as_kwargs=True)
         @blp.response(
             200,
-            schemas.IdsAnswerSchema(),
+            answers.IdsAnswerSchema(),
             description="The ids that were removed.",
             example=examples.members_removed(*ids[-2:]),
         )
@@ -127,11 +158,14 @@ def add_views(
 
         @blp.operation(f"put_{member}_{into}_{owner}", 404)
         @blp.response(
-            200, schemas.IdsAnswerSchema(), description="It was a member already.", example=examples.members_added()
+            200,
+            answers.IdsAnswerSchema(),
+            description="It was a member already.",
+            example=examples.members_added(),
         )
         @blp.alt_response(
             201,
-            schema=schemas.IdsAnswerSchema(),
+            schema=answers.IdsAnswerSchema(),
             description="Added.",
             example=examples.members_added(ids[0], status=201),
         )
@@ -144,7 +178,7 @@ def add_views(
             return members.add_one(*ids.values())
 
         @blp.operation(f"remove_{member}_from_{owner}", 404)
-        @blp.response(200, schemas.IdsAnswerSchema(), description="Removed.", example=examples.members_removed(ids[0]))
+        @blp.response(200, answers.IdsAnswerSchema(), description="Removed.", example=examples.members_removed(ids[0]))
         @named
         def delete(self, **ids: str) -> Response:
             """Remove one {member} from a {owner}"""

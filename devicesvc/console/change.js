@@ -55,12 +55,12 @@ function Who({ number, who, request_id: request, address: client }) {
 
 /** What many rows did, without their number: only the first rows are known. */
 function summary({ rows, count }) {
-  const what = ({ done, kind }) => `${done} ${kind}s`;
-  const sentence = (did) => {
-    const columns = new Set(rows.filter((row) => what(row) === did).map(({ column }) => columnName(column)));
-    return t(did, { what: new Intl.ListFormat(language.get()).format(columns) });
+  const sentence = ({ done, kind }) => {
+    const same = rows.filter((row) => row.done === done && row.kind === kind);
+    const columns = new Set(same.map(({ column }) => columnName(column)));
+    return t(`${done} ${kind}s`, { what: new Intl.ListFormat(language.get()).format(columns) });
   };
-  return t("did", { what: [...new Set(rows.map(what))].map(sentence).join(" · "), n: count });
+  return t("did", { what: [...new Set(rows.map(sentence))].join(" · "), n: count });
 }
 
 /** All rows of a change, which are asked for when they are folded out. */

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from devicesvc import tokens
-from devicesvc.api import examples, schemas
+from devicesvc.api import answers, examples, schemas
 from devicesvc.app import create_app
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Device, Group, Hardware, Membership, Nic, Software
@@ -215,7 +215,7 @@ def test_schema_and_answer_agree(client, document, case):
     listed, one = client.get("/v1/devices"), client.get(f"/v1/devices/{hard.id}")
     check(document, "/v1/devices", "get", listed)
     check(document, "/v1/devices/{id}", "get", one)
-    assert schemas.DeviceAnswerSchema().dump({**one.json, "data": hard}) == one.json
+    assert answers.DeviceAnswerSchema().dump({**one.json, "data": hard}) == one.json
     assert schemas.DeviceSchema().load(one.json["data"]) == one.json["data"]
 
 

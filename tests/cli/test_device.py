@@ -10,7 +10,7 @@ import sys
 import pytest
 from werkzeug.wrappers import Response
 
-from devicesvc.api import schemas
+from devicesvc.api import queries
 from devicesvc.csv_codec.formats import DEVICE_CSV
 from devicesvc.model import DeviceFilter, Group, GroupFilter, Membership
 from devicesvc.sample import DEVICES
@@ -59,7 +59,10 @@ class TestList:
 
     @pytest.mark.parametrize(
         ("command", "where", "schema"),
-        [("device", DeviceFilter, schemas.DeviceQuerySchema), ("group", GroupFilter, schemas.GroupQuerySchema)],
+        [
+            ("device", DeviceFilter, queries.DeviceQuerySchema),
+            ("group", GroupFilter, queries.GroupQuerySchema),
+        ],
     )
     def test_each_filter_of_the_api_is_an_option(self, run, command, where, schema):
         shown = run(command, "list", "--help").stdout

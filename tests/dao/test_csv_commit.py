@@ -305,8 +305,8 @@ def test_an_edit_in_the_moment_of_a_commit_is_not_written_over(store, path, monk
     edited = content([device("mine")])
     real = durable_file.prepare
 
-    def prepare(files, beside):
-        prepared = real(files, beside)
+    def prepare(files, beside, like):
+        prepared = real(files, beside, like)
         new = path.with_name("new")
         new.write_bytes(edited)
         new.replace(path)
