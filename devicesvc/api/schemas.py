@@ -5,7 +5,8 @@ from contextlib import suppress
 from copy import copy
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import marshmallow as ma
 from flask import g
@@ -22,6 +23,7 @@ from devicesvc.api.fields import (
     nested,
     text,
 )
+from devicesvc.errors import MAX_FAULTS
 from devicesvc.model import MAX_NICS, Device, Group, Hardware, Nic, Software
 
 MAX_BATCH = 1000  # items
@@ -48,11 +50,21 @@ class Schema(ma.Schema):
     advice: Mapping[str, str] = {}
 
     def load(self, data: Any, **options: Any) -> Any:
-        """As marshmallow's: but fields that are not given, and need not be, cost no time."""
+        """As marshmallow's: but fields that are not given, and need not be, cost no time; nor do those that are unknown
+        and that no answer names."""
         known = self.load_fields.keys()
-        if isinstance(data, Mapping) and data.keys() <= known and len(data) < len(known):
-            return super(Schema, _narrowed(self, frozenset(data))).load(data, **options)
-        return super().load(data, **options)
+        if not isinstance(data, Mapping):
+            return super().load(data, **options)
+        if data.keys() <= known:
+            schema = _narrowed(self, frozenset(data)) if len(data) < len(known) else self
+            return super(Schema, schema).load(data, **options)
+        unnamed = islice((name for name in data if name not in known), MAX_FAULTS, None)
+        errors = dict.fromkeys(unnamed, self.error_messages["unknown"])
+        try:
+            return super().load({name: value for name, value in data.items() if name not in errors}, **options)
+        except ma.ValidationError as error:
+            cast(dict[str, Any], error.messages).update(errors)
+            raise
 
     def handle_error(self, error: ma.ValidationError, data: Any, **kwargs: Any) -> None:
         """Say more of each unknown field, in the order in which they came. marshmallow calls this before it raises the
