@@ -200,6 +200,7 @@ def _fill_history(kind: str, url: str) -> None:
         if kind == POSTGRESQL:
             with engine.begin() as connection:
                 connection.execute(text(f"SELECT setval('changes', {ROWS})"))
+                connection.execute(text("ANALYZE history"))  # as a migration does
 
 
 @contextmanager

@@ -277,6 +277,12 @@ class PostgresTarget(ServerTarget):
     def _connect(self) -> AbstractContextManager[Any]:
         return connected(self._url, read_only=False)
 
+    def fill(self, chunks: Iterable[Chunk]) -> None:
+        super().fill(chunks)
+        # Until autovacuum comes, the server would know nothing of the rows, and read a whole table for one page.
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {', '.join(_COLUMNS)}")
+
     def _insert(self, table: str, rows: Iterable[Any]) -> None:
         copying = f"COPY {table} ({_COLUMNS[table]}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(copying) as copy:

@@ -547,6 +547,17 @@ class TestTargets:
             go(source, url, skip_bad=tmp_path / rejected)
 
 
+def test_postgresql_knows_at_once_how_many_rows_there_are(source, postgres_url):
+    """Else it would read a whole table for one page, until autovacuum comes."""
+    upgrade(postgres_url)
+    go(source, postgres_url)
+    plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        rows = connection.execute("SELECT relname, reltuples FROM pg_class WHERE relkind = 'r'")
+        known: dict[str, float] = dict(rows.fetchall())
+    assert (known["devices"], known["groups"], known["history"]) == (len(ALL[0]), len(ALL[1]), 1)
+
+
 class Meanwhile(Watcher):
     """Does something once the snapshot of the source is taken."""
 
