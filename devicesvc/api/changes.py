@@ -56,7 +56,7 @@ class OneChange(MethodView):
     @blp.operation("get_change", 400, 404, 413, 422)
     @blp.arguments(history_schemas.RowsSchema(), location="query", as_kwargs=True)
     @blp.response(200, history_schemas.ChangeAnswerSchema(), description="The change.", example=examples.FOUND_CHANGE)
-    def get(self, number: int, cursor: int) -> Response:
+    def get(self, number: int, cursor: int = 0) -> Response:
         """Get one change
 
         The answer has at most 1000 rows. To get more of them, send `next` as `cursor`.

@@ -71,16 +71,18 @@ class WholeNumberUpTo(fields.Integer):
         return super()._validated(int(value) if in_digits else value)
 
 
-class Place(fields.Field[Any]):
-    """Where the feed begins: the number of a change, or `now`."""
+class Place(fields.String):
+    """Where the feed begins: the number of a change, or `now`, which comes to the view as NOW."""
 
     def __init__(self, description: str) -> None:
-        limits = {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_NUMBER, "pattern": f"^{NOW}$"}
-        super().__init__(metadata={"description": description, **limits}, error_messages=MESSAGES)
+        metadata = {"description": description, "pattern": f"^({NOW}|[0-9]{{1,15}})$"}
+        super().__init__(metadata=metadata, error_messages=MESSAGES)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> int | str:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if value == NOW:
             return NOW
+        if type(value) is int and 0 <= value <= MAX_NUMBER:  # in a JSON body
+            return value
         if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value):
             return int(value)
         raise ma.ValidationError(f"must be a whole number from 0 to {MAX_NUMBER}, or {NOW}")
@@ -156,9 +158,7 @@ class ChangesSchema(ItemHistorySchema):
 class RowsSchema(QuerySchema):
     """Which rows of a change."""
 
-    cursor = WholeNumberUpTo(
-        1, MAX_NUMBER, "The `next` of an earlier answer, to get the rows after it.", load_default=0
-    )
+    cursor = WholeNumberUpTo(1, MAX_NUMBER, "The `next` of an earlier answer, to get the rows after it.")
 
 
 class RowSchema(AllRequired, Schema):

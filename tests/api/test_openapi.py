@@ -291,3 +291,12 @@ def test_the_answers_that_it_shows_are_such_answers(document):
                 assert media["example"]["status"] == int(status)
                 count += 1
     assert count >= 38
+
+
+def test_each_default_is_within_the_limits_that_the_documentation_gives(document):
+    """Else Swagger UI fills it in and refuses to send it."""
+    parameters = [each for *_, operation in operations(document) for each in operation.get("parameters", ())]
+    limited = [each for each in parameters if {"default", "minimum"} <= each.get("schema", {}).keys()]
+    assert limited
+    for each in limited:
+        assert each["schema"]["minimum"] <= each["schema"]["default"] <= each["schema"]["maximum"], each

@@ -151,6 +151,9 @@ def test_every_operation_can_be_tried_as_it_is(swagger, url):
             continue
         prepare(url)
         block = try_out(swagger, operation["operationId"])
+        if operation["operationId"] in ("get_change", "undo_change"):
+            last = requests.get(f"{url}/v1/changes?limit=1").json()["data"][0]["number"]
+            block.get_by_placeholder("number").fill(str(last))
         status, answer = status_and_json(execute(block))
         assert (status, answer["status"]) in ((200, 200), (201, 201)), (operation["operationId"], answer)
         assert operation["tags"] == ["health"] or answer.get("data") or "ids" in answer, operation["operationId"]
