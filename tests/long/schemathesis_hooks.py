@@ -47,8 +47,8 @@ schemathesis.openapi.format("moment", moments)
 def before_call(context, case, kwargs):  # noqa: ARG001 - schemathesis looks at the names
     """A list is sorted as its cursor says, and not otherwise; an empty list of ids, which an answer may hold, cannot be
     sent in a query or be an id in a path; one value in the place of a list cannot be told from a list of one; `after`
-    takes two arguments beside it, and nobody waits for long; an id in the body is the one in the path; and no address
-    is too long, which the document does not speak of."""
+    takes two arguments beside it, and nobody waits for long; an empty text is not a time; an id in the body is the one
+    in the path; and no address is too long, which the document does not speak of."""
     query = case.query or {}
     is_negative = case.meta and case.meta.generation.mode is GenerationMode.NEGATIVE
     if query.get("ids") == []:
@@ -57,10 +57,13 @@ def before_call(context, case, kwargs):  # noqa: ARG001 - schemathesis looks at 
         query.pop("sort", None)
     if "after" in query and not is_negative:
         query = case.query = {name: query[name] for name in ("after", "wait", "limit") if name in query}
-    if "wait" in query and str(query["wait"]).isdigit() and 1 < int(query["wait"]) <= MAX_WAIT:
+    if "wait" in query and str(query["wait"]).isdigit() and 1 <= int(query["wait"]) <= MAX_WAIT:
         query["wait"] = 1
-    if "after" not in query and not is_negative:
-        query.pop("wait", None)
+        if "after" not in query:
+            del query["wait"]
+    for name in ("since", "until", "at"):
+        if query.get(name) == "":
+            del query[name]
     if is_negative:
         spoilt = (name for name in ("group_id", "device_id") if not isinstance(query.get(name, []), list))
         query.update(dict.fromkeys(spoilt, TOO_MANY))
