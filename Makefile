@@ -52,7 +52,8 @@ coverage: $(VENV)/installed-dev
 test-long: $(VENV)/installed-dev
 	DEVICESVC_TEST_LONG=1 $(BIN)/python -m pytest tests/long tests/api tests/browser tests/dao/test_machine.py \
 	  tests/migrations/test_migrations.py tests/cli/test_databases.py tests/cli/test_feed.py \
-	  tests/worker/test_requests.py tests/worker/test_slow.py tests/test_bench_scale.py tests/test_documents.py tests/test_operating.py $(ARGS)
+	  tests/worker/test_requests.py tests/worker/test_slow.py tests/test_bench_scale.py tests/test_documents.py \
+	  tests/test_operating.py $(ARGS)
 
 test-fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
