@@ -44,8 +44,7 @@ class RequestFilter(logging.Filter):
 
 
 class LoadFailureFilter(logging.Filter):
-    """Leaves out what gunicorn says after a worker could not load the app: the worker has said why, in one sentence,
-    and that is the last line."""
+    """Leaves out what gunicorn says after a worker could not load the app: the worker has said why, in one sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to keep the record."""

@@ -41,8 +41,8 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
 
     def load_wsgi(self) -> None:
         """Load the app. Raises AppImportError, with which gunicorn stops, if there is a setting that has no effect, or
-        if the app cannot be loaded when the service starts. A worker that takes the place of another waits until it
-        can be: the others go on meanwhile."""
+        if the first worker of the service cannot load the app. All others wait until they can: so the reason is told
+        once when the service cannot start, and a worker that takes the place of another lets the rest go on."""
         if self.cfg.is_ssl:
             raise AppImportError("This worker class has no TLS: put nginx in front of it.")
         told = None
@@ -51,15 +51,16 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
                 super().load_wsgi()
                 return
             except AppImportError as error:
-                if self.age <= self.cfg.workers:
+                if self.age == 1:
                     raise
-                if str(error) != told:
-                    told = str(error)
-                    self.log.error("A new worker waits until it can start. %s", told)
+                reason = str(error)
             self.notify()
-            sleep(TRY_EVERY)
+            sleep(TRY_EVERY)  # meanwhile the first one ends the service, if it cannot start either
             if self.ppid != os.getppid():
                 sys.exit(0)
+            if reason != told:
+                told = reason
+                self.log.error("A new worker waits until it can start. %s", told)
 
     def run(self) -> None:
         """Serve until the worker is told to stop."""

@@ -263,6 +263,11 @@ class TestLog:
             " 'https://devices.example' is not a name."
         )
 
+    def test_of_many_workers_one_says_why_the_service_does_not_start(self, ended):
+        refused = ended(DEVICESVC_HOSTS="https://devices.example", WEB_CONCURRENCY="8")
+        assert refused.returncode == 4
+        assert (refused.stdout + refused.stderr).count("DEVICESVC_HOSTS") == 1
+
     def test_another_format_is_refused_in_one_sentence(self, ended):
         refused = ended(DEVICESVC_LOG_FORMAT="xml")
         assert (refused.returncode, refused.stdout) == (1, "")
