@@ -14,7 +14,7 @@ from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer import backup as module
 from devicesvc.transfer.backup import back_up, content, exists, save_files, verified
 from devicesvc.transfer.mover import Watcher
-from tests.transfer.test_mover import ALL, GROUPS, MEMBERS, SOME, everything, fill, go
+from tests.transfer.moves import ALL, GROUPS, MEMBERS, SOME, everything, fill, go
 
 OLD = "devicesvc-2020-01-01T00-00-00Z"
 

@@ -25,8 +25,8 @@ from devicesvc.transfer.backup import verified
 from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.source import Chunk
 from tests.hard_data import HARD, HARD_GROUPS, device
+from tests.transfer.moves import BeforeTheEnd, everything, fill, go
 from tests.transfer.test_backup import saved
-from tests.transfer.test_mover import BeforeTheEnd, everything, fill, go, target  # noqa: F401 - a fixture
 
 FIRST = DEVICES[0].id
 MANY = 250  # rows of a change that a list of changes does not show all of
@@ -71,7 +71,7 @@ def new_end(rows, before):
 
 
 class TestAllDirections:
-    def test_it_moves_along_row_by_row_and_says_at_its_end_that_it_has_moved(self, store_url, target):  # noqa: F811
+    def test_it_moves_along_row_by_row_and_says_at_its_end_that_it_has_moved(self, store_url, target):
         live(store_url)
         before, items = told(store_url), everything(store_url)
         assert len(before) > MANY + 2 * len({each.id for each in HARD.values()})
@@ -88,7 +88,7 @@ class TestAllDirections:
             first = next(each for each in before if each.id == FIRST)
             assert store.history.as_of("device", FIRST, store.devices.find(FIRST), first.time) == DEVICES[0]
 
-    def test_there_and_back_it_is_the_same(self, store_url, target, tmp_path):  # noqa: F811
+    def test_there_and_back_it_is_the_same(self, store_url, target, tmp_path):
         live(store_url)
         before = told(store_url)
         go(store_url, target)
@@ -96,7 +96,7 @@ class TestAllDirections:
         go(target, back)
         assert without_times(told(back)[:-2]) == without_times(before)
 
-    def test_a_source_without_history_gives_none(self, target, tmp_path):  # noqa: F811
+    def test_a_source_without_history_gives_none(self, target, tmp_path):
         go(fill(tmp_path / "from"), target)
         [row] = told(target)
         told_of = row.done, row.kind, row.before
@@ -245,7 +245,7 @@ class TestDatabases:
 
 
 class TestNumbers:
-    def test_they_go_on_after_those_of_what_is_replaced(self, used, target, tmp_path):  # noqa: F811
+    def test_they_go_on_after_those_of_what_is_replaced(self, used, target, tmp_path):
         go(fill(tmp_path / "other", [], [], []), target)
         with open_store(target) as store:
             for number in range(20):
@@ -305,7 +305,7 @@ class TestReplacing:
         assert left == []
         assert (tmp_path / "history-2020-01.csv").exists() == (steps == 0)
 
-    def test_what_is_read_back_must_be_what_was_written(self, used, target, monkeypatch):  # noqa: F811
+    def test_what_is_read_back_must_be_what_was_written(self, used, target, monkeypatch):
         for kind in (sql_target.SqliteTarget, csv_target.CsvTarget, sql_target.PostgresTarget, MariadbTarget):
 
             def damaged(self, read=kind.written):

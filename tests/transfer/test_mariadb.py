@@ -6,12 +6,7 @@ from devicesvc.dao.urls import parse
 from devicesvc.errors import StoreUnavailable
 from devicesvc.transfer import mariadb as on_mariadb
 from devicesvc.transfer.mariadb import MariadbTarget
-from tests.transfer.test_mover import ALL, BeforeTheEnd, Meanwhile, everything, fill, go, names
-
-
-@pytest.fixture
-def source(tmp_path):
-    return fill(tmp_path / "from")
+from tests.transfer.moves import ALL, BeforeTheEnd, Meanwhile, everything, go, names
 
 
 @pytest.fixture
