@@ -150,11 +150,10 @@ class Reader(ABC, Generic[Item, Filter]):
         """Return the ids that no item has, each once, in the order given."""
         return [id for id in dict.fromkeys(ids) if not self.find(id)]
 
+    @abstractmethod
     def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
-        """Yield the items of a page, at most so many together, all of one snapshot."""
-        items = self.page(where, request).items
-        for start in range(0, len(items), size):
-            yield items[start : start + size]
+        """Yield the items of a page, at most so many together, all of one snapshot. Who takes them may be slow, and
+        there may be a million: only a few are in memory at once."""
 
     def list(self, where: Filter | None = None) -> list[Item]:
         """Return all items that fit, by id in the order of code points; an empty list if none fits."""

@@ -4,6 +4,7 @@ The store here has no more than the abstract methods, in the plainest form: so w
 """
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -35,6 +36,9 @@ class Items(Writer[Item, Filter]):
 
     def page(self, where: Filter, _request: PageRequest) -> Page[Item]:
         return Page([self._items[id] for id in sorted(self._items) if where.matches(self._items[id])], None, None)
+
+    def chunks(self, where: Filter, request: PageRequest, _size: int) -> Iterator[Sequence[Item]]:
+        yield self.page(where, request).items
 
     def _insert(self, items):
         assert items, "an empty list is not handed on"

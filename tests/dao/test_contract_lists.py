@@ -1,6 +1,7 @@
 """What devicesvc/dao/base.py promises of lists in pages, against every store."""
 
 import random
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -212,6 +213,17 @@ def test_chunks_are_those_of_one_moment(store):
     for chunk in chunks:
         found.extend(chunk)
     assert found == before
+
+
+def test_chunks_of_very_many_are_not_in_memory_together(shared_store):
+    many = Contents([device(f"{number:04}", name=f"名{number}", nic=[NIC]) for number in range(4_000)], [])
+    chunks = many.given_to(shared_store).devices.chunks(DeviceFilter(), PageRequest(), 100)
+    tracemalloc.start()
+    try:
+        assert sum(map(len, chunks)) == 4_000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000  # their list takes 4.8 MB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """What stores in databases do: they refuse in the words of the registry what a database cannot do."""
 
+import tempfile
+
 import pytest
 
+from devicesvc.dao.base import PageRequest
+from devicesvc.dao.sql import pages
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
+from devicesvc.model import DeviceFilter
 from tests.dao.conftest import add
-from tests.hard_data import device
+from tests.hard_data import HARD, device
 
 
 @pytest.mark.parametrize("new_store_url", ["sqlite", "mariadb"], indirect=True)
@@ -19,6 +24,27 @@ def test_what_the_database_refuses_is_the_outcome_of_all_that_share_the_commit(t
     assert "Nothing was changed" in str(outcomes[0])
     assert len(store.devices.list()) == 5
     store.write(add(device("1")))
+
+
+@pytest.mark.parametrize("new_store_url", ["sqlite"], indirect=True)
+class TestAllDevicesInChunks:
+    @pytest.fixture(autouse=True)
+    def no_memory(self, monkeypatch):
+        monkeypatch.setattr(pages, "IN_MEMORY", 1)
+
+    @pytest.fixture
+    def chunks(self, store):
+        store.write(lambda tx: tx.devices.put_many(HARD.values()))
+        return store.devices.chunks(DeviceFilter(), PageRequest(), 2)
+
+    def test_they_are_read_back_from_a_file_as_they_were(self, store, chunks):
+        assert [each for chunk in chunks for each in chunk] == store.devices.list()
+
+    def test_if_no_file_can_be_written_they_are_refused_in_one_sentence(self, chunks, monkeypatch, tmp_path):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+        words = "No temporary file can be written: No such file or directory. Nothing was read."
+        with pytest.raises(StoreUnavailable, match=words):
+            next(chunks)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,6 @@ class CsvReader(Reader[Item, Filter], Generic[Item, Filter]):
         return number < 2 or request.limit is None or number**2 <= request.limit * len(self._table.index(request.sort))
 
     def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
-        """As in the base. It walks through its snapshot as the items are taken, and keeps no list of them."""
         left = request.limit
         while left is None or left > 0:
             page = self.page(where, replace(request, limit=size if left is None else min(left, size), count=False))

@@ -2,9 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
+from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar, Generic, NamedTuple
 
+import orjson
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -25,12 +29,14 @@ from devicesvc.columns import ENTITIES, Entity
 from devicesvc.dao.base import Cursor, Filter, Item, Page, PageRequest, Reader
 from devicesvc.dao.sql import schema
 from devicesvc.dao.sql.reads import Source
+from devicesvc.errors import StoreUnavailable
 
 CHUNK = 500  # values in one statement: databases limit them
 LONGEST = max(column.max_length for each in ENTITIES for column in each.columns)
 
 NOTHING = "\0"  # a text that no database can hold
 LINE_BREAK = "\n"  # what no field has
+IN_MEMORY = 1 << 23  # bytes of the rows of a page that goes out in chunks; all of more are in a temporary file
 
 Condition = ColumnElement[bool]
 
@@ -84,16 +90,10 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
 
     def page(self, where: Filter, request: PageRequest) -> Page[Item]:
         self._source.hold_all()
-        values: dict[str, Any] = dict(self._wanted(where))
-        if not all(map(storable, values.values())):  # no database can hold it: nothing fits
+        asked = self._asked(where, request, 1)
+        if not asked:
             return Page([], 0 if request.count else None, None)
-        is_after, is_limited = request.after is not None, request.limit is not None
-        shape = _Shape(tuple(values), request.sort, request.descending, is_after, is_limited, request.count)
-        if request.after:
-            values |= {"after": request.after.value, "after_id": request.after.id}
-        if request.limit is not None:
-            values["most"] = request.limit + 1
-        total, rows = None, self._source.rows(self._statement(shape), values)
+        total, rows = None, self._source.rows(*asked)
         if request.count:
             total, rows = rows[0][0], [row[1:] for row in rows if row[1] is not None]
         items = self._items(rows)
@@ -101,6 +101,32 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         items = items[: request.limit]
         last = items[-1] if items and more else None
         return Page(items, total, Cursor(where.SORTS[request.sort](last), last.id) if last else None)  # type: ignore[arg-type]
+
+    def chunks(self, where: Filter, request: PageRequest, size: int) -> Iterator[Sequence[Item]]:
+        self._source.hold_all()
+        if not (asked := self._asked(where, replace(request, count=False))):
+            return
+        # Who is slow to take them must not hold the snapshot: in SQLite, no change could be committed meanwhile.
+        with SpooledTemporaryFile(IN_MEMORY) as file:
+            with self._source.connect() as connection, _writing():
+                for rows in connection.execute(*asked, execution_options={"yield_per": size}).partitions():
+                    file.write(orjson.dumps(list(map(tuple, rows))) + b"\n")
+            file.seek(0)
+            for line in file:
+                yield self._items(orjson.loads(line))
+
+    def _asked(self, where: Filter, request: PageRequest, more: int = 0) -> tuple[Select[Any], dict[str, Any]] | None:
+        """The statement of a page and its values; None if nothing can fit. more: rows beyond its limit."""
+        values: dict[str, Any] = dict(self._wanted(where))
+        if not all(map(storable, values.values())):  # no database can hold it
+            return None
+        is_after, is_limited = request.after is not None, request.limit is not None
+        shape = _Shape(tuple(values), request.sort, request.descending, is_after, is_limited, request.count)
+        if request.after:
+            values |= {"after": request.after.value, "after_id": request.after.id}
+        if request.limit is not None:
+            values["most"] = request.limit + more
+        return self._statement(shape), values
 
     @classmethod
     @lru_cache(256)
@@ -168,6 +194,14 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
     def _items(self, rows: Sequence[Any]) -> list[Item]:
         """The items of rows, in their order."""
         return list(map(self._item, rows))
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"No temporary file can be written: {error.strerror}. Nothing was read.") from error
 
 
 def _after(value: ColumnElement[str], id: ColumnElement[str], descending: bool) -> Condition:
