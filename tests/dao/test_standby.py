@@ -16,12 +16,14 @@ import pytest
 from devicesvc.migrations import upgrade
 from sqlalchemy import literal_column, select
 
+from devicesvc.dao.base import PageRequest
 from devicesvc.dao.history import HistoryFilter
 from devicesvc.dao.sql import servers
 from devicesvc.dao.sql import store as sql_store
 from devicesvc.dao.urls import open_store
 from devicesvc.errors import StoreUnavailable
 from devicesvc.handover import STALE
+from devicesvc.model import DeviceFilter
 from devicesvc.sample import DEVICES
 from tests.conftest import find_free_port
 from tests.hard_data import device
@@ -177,6 +179,15 @@ def test_reads_go_on_at_the_standby_while_the_primary_stands_still(store, cluste
     assert until(lambda: STALE not in client.get(f"/v1/devices/{FIRST.id}").headers, "no answer is stale")
     assert store.devices.get(FIRST.id).name == "last"
     store.write(lambda tx: tx.devices.add(device("1")))
+
+
+def test_reads_of_several_statements_find_the_standby_too(store, cluster):
+    primary, _ = cluster
+    devices, history = store.devices.list(), store.history.page(HistoryFilter(), None, 10)
+    primary.signal(signal.SIGSTOP)
+    assert store.devices.find_many([FIRST.id]) == {FIRST.id: FIRST}
+    assert next(store.devices.chunks(DeviceFilter(), PageRequest(), 1000)) == devices
+    assert store.history.page(HistoryFilter(), None, 10) == history
 
 
 def test_a_read_that_takes_long_is_not_taken_for_a_primary_that_stands_still(store, caplog):

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from time import monotonic, time
 from typing import Any
 
-from sqlalchemy import Connection, PoolProxiedConnection, SelectBase
+from sqlalchemy import Connection, PoolProxiedConnection, Select, SelectBase, literal_column, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from devicesvc.dao.sql.pg_connection import is_lost
@@ -31,6 +31,8 @@ _STATE = """
 SELECT pg_is_in_recovery(), current_setting('synchronous_commit') = 'remote_apply',
   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0'::pg_lsn END
 """
+
+_ANYTHING: Select[Any] = select(literal_column("1"))
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class ClusterReads(Reads):
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
+        self.rows(_ANYTHING, {})  # if no primary answers, it finds the standby
         standby = self._standby
         with standby.connect() if standby else super().connect() as connection:
             yield connection
