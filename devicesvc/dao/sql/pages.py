@@ -36,7 +36,7 @@ LONGEST = max(column.max_length for each in ENTITIES for column in each.columns)
 
 NOTHING = "\0"  # a text that no database can hold
 LINE_BREAK = "\n"  # what no field has
-IN_MEMORY = 1 << 23  # bytes of the rows of a page that goes out in chunks; all of more are in a temporary file
+IN_MEMORY = 1 << 20  # bytes of the rows that wait for a client; more are in a temporary file
 
 Condition = ColumnElement[bool]
 
