@@ -38,25 +38,30 @@ export function Trouble() {
 export function News({ call, answer, onShow }) {
   const [count, setCount] = useState(0);
   const [isOther, setOther] = useState(false); // whether the list was another one before the first number was known
-  const last = useRef(null); // the number of the last change that is known; null until it is
-  const begin = async () => {
-    const { next } = await send(after(NOW), { once: true });
-    const now = await send(call, { etag: answer.etag, once: true });
-    last.current = next;
-    setOther(now.status !== 304);
+  const shown = useRef({}); // of the list that is shown: last, the number of the last change that is known; isBusy
+  const look = async (list) => {
+    if (list.last === undefined) {
+      const { next } = await send(after(NOW), { once: true });
+      const now = await send(call, { etag: answer.etag, once: true });
+      list.last = next;
+      if (list === shown.current) setOther(now.status !== 304);
+    } else {
+      const { data, next } = await send(after(list.last, [["limit", "1000"]]), { once: true });
+      list.last = next;
+      if (list === shown.current) setCount((before) => before + data.length);
+    }
   };
-  const look = async () => {
-    if (!answer) return undefined;
-    if (last.current === null) return begin();
-    const { data, next } = await send(after(last.current, [["limit", "1000"]]), { once: true });
-    last.current = next;
-    return setCount((before) => before + data.length);
+  const tryToLook = async () => {
+    const list = shown.current;
+    if (!answer || list.isBusy) return;
+    list.isBusy = true;
+    await look(list).catch(() => {}); // the bar says so
+    list.isBusy = false;
   };
-  const tryToLook = () => look().catch(() => {}); // the bar says so
   useEffect(() => {
     setCount(0);
     setOther(false);
-    last.current = null;
+    shown.current = {};
     tryToLook();
   }, [answer]);
   usePoll(tryToLook, NEWS);

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from devicesvc import tokens
 from tests.browser.conftest import CHROMIUM, facet, login, many, rows, wide
@@ -262,9 +262,9 @@ def test_the_faults_of_a_file_are_shown_by_line(page, url, tmp_path, refused):
 @wide
 def test_changes_of_others_are_counted_and_shown_on_request(console, url):
     console.clock.install()
-    with console.expect_response(lambda answer: "/v1/" in answer.url and answer.status == 304):  # it counts now
+    with console.expect_response(re.compile("after=now")):  # it counts from there
         console.reload()
-        expect(rows(console)).to_have_count(5)
+    expect(rows(console)).to_have_count(5)
     for status in ("bad", "worse", "broken"):
         requests.patch(f"{url}/v1/devices/5661391086", json={"status": status}).raise_for_status()
     many(url, 60)  # one change more, of devices that are on no page shown
@@ -273,6 +273,23 @@ def test_changes_of_others_are_counted_and_shown_on_request(console, url):
     expect(console.get_by_role("row", name="greenhouse-gateway")).to_contain_text("online")
     console.get_by_role("button", name="Show", exact=True).click()
     expect(console.get_by_role("row", name="greenhouse-gateway")).to_contain_text("broken")
+    expect(console.get_by_text("since this list was loaded")).to_have_count(0)
+
+
+@wide
+def test_a_late_answer_about_the_list_before_says_nothing_of_this_one(console, url):
+    console.goto("about:blank")
+    held: list[Route] = []
+    console.route("**/v1/changes?after=now", lambda route: route.continue_() if held else held.append(route))
+    with console.expect_request(re.compile("after=now")):
+        console.goto(f"{url}/console")
+    requests.patch(f"{url}/v1/devices/5661391086", json={"status": "late"}).raise_for_status()
+    with console.expect_response(lambda answer: "type=adapter" in answer.url and answer.status == 304):  # all is known
+        console.get_by_role("button", name="adapter").click()
+    with console.expect_response(lambda answer: "/v1/devices?" in answer.url and answer.status == 200) as late:
+        held[0].continue_()
+    late.value.finished()
+    console.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
     expect(console.get_by_text("since this list was loaded")).to_have_count(0)
 
 
