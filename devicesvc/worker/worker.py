@@ -41,8 +41,8 @@ class Worker(gunicorn_parts.Worker):  # type: ignore[misc]  # gunicorn has no ty
 
     def load_wsgi(self) -> None:
         """Load the app. Raises AppImportError, with which gunicorn stops, if there is a setting that has no effect, or
-        if the first worker of the service cannot load the app. All others wait until they can: so the reason is told
-        once when the service cannot start, and a worker that takes the place of another lets the rest go on."""
+        if the first worker of the service cannot load the app. All others wait until they can: so one worker says why
+        the service cannot start, and one that takes the place of another lets the rest go on."""
         if self.cfg.is_ssl:
             raise AppImportError("This worker class has no TLS: put nginx in front of it.")
         told = None

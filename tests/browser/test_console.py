@@ -261,9 +261,10 @@ def test_the_faults_of_a_file_are_shown_by_line(page, url, tmp_path, refused):
 
 @wide
 def test_changes_of_others_are_counted_and_shown_on_request(console, url):
+    console.goto("about:blank")  # what is asked now is of this page, and not of the one before
     console.clock.install()
     with console.expect_response(re.compile("after=now")):  # it counts from there
-        console.reload()
+        console.goto(f"{url}/console")
     expect(rows(console)).to_have_count(5)
     for status in ("bad", "worse", "broken"):
         requests.patch(f"{url}/v1/devices/5661391086", json={"status": status}).raise_for_status()
