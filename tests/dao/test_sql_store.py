@@ -1,5 +1,6 @@
 """What stores in databases do: they refuse in the words of the registry what a database cannot do."""
 
+import resource
 import tempfile
 
 import pytest
@@ -45,6 +46,15 @@ class TestAllDevicesInChunks:
         words = "No temporary file can be written: No such file or directory. Nothing was read."
         with pytest.raises(StoreUnavailable, match=words):
             next(chunks)
+
+    def test_if_the_file_can_hold_no_more_they_are_refused_too(self, chunks):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            with pytest.raises(StoreUnavailable, match="No temporary file can be written: File too large"):
+                next(chunks)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(

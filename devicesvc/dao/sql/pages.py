@@ -107,11 +107,11 @@ class SqlReader(Reader[Item, Filter], Generic[Item, Filter]):
         if not (asked := self._asked(where, replace(request, count=False))):
             return
         # Who is slow to take them must not hold the snapshot: in SQLite, no change could be committed meanwhile.
-        with SpooledTemporaryFile(IN_MEMORY) as file:
-            with self._source.connect() as connection, _writing():
+        with _writing(), SpooledTemporaryFile(IN_MEMORY) as file:
+            with self._source.connect() as connection:
                 for rows in connection.execute(*asked, execution_options={"yield_per": size}).partitions():
                     file.write(orjson.dumps(list(map(tuple, rows))) + b"\n")
-            file.seek(0)
+            file.seek(0)  # this and the end of the block write what is buffered
             for line in file:
                 yield self._items(orjson.loads(line))
 
