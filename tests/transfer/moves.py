@@ -1,5 +1,8 @@
 """A registry with hard data, and what moves it and looks at it."""
 
+import subprocess
+import sys
+
 from devicesvc.csv_codec.formats import GROUP_CSV, MEMBERSHIP_CSV
 from devicesvc.dao.urls import open_store
 from devicesvc.model import Membership, Nic
@@ -50,6 +53,21 @@ ALL = (
 
 def go(source, target, **options):
     return migrate(Result(str(source), str(target)), **options)
+
+
+def go_until(renames, source, target):
+    """Migrate in a process that is killed before it renames once more than so many times, and return its exit code."""
+    work = (
+        "import os, signal, sys; from devicesvc.transfer.mover import Result, migrate\n"
+        "left, real = [int(sys.argv[3])], os.replace\n"
+        "def replace(*paths, **options):\n"
+        "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left[0] -= 1; real(*paths, **options)\n"
+        "os.replace = replace\n"
+        "migrate(Result(*sys.argv[1:3]), replace=True)"
+    )
+    command = [sys.executable, "-c", work, str(source), str(target), str(renames)]
+    return subprocess.run(command, check=False).returncode
 
 
 def names(folder):

@@ -4,8 +4,6 @@ import gzip
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
@@ -25,7 +23,7 @@ from devicesvc.transfer.backup import verified
 from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.source import Chunk
 from tests.hard_data import HARD, HARD_GROUPS, device
-from tests.transfer.moves import BeforeTheEnd, everything, fill, go
+from tests.transfer.moves import BeforeTheEnd, everything, fill, go, go_until
 from tests.transfer.test_backup import saved
 
 FIRST = DEVICES[0].id
@@ -288,17 +286,7 @@ class TestReplacing:
             store.write(lambda tx: (tx.devices.add(device("old")), tx.groups.add(Group("old", "old"))))  # type: ignore[func-returns-value]
         (tmp_path / "history-2020-01.csv").write_bytes(HEADER + row(1))
         old, new = (told(path), everything(path)), (told(str(used)), everything(str(used)))
-        work = (
-            "import os, signal, sys; from devicesvc.transfer.mover import Result, migrate\n"
-            "left, real = [int(sys.argv[3])], os.replace\n"
-            "def replace(*paths, **options):\n"
-            "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "    left[0] -= 1; real(*paths, **options)\n"
-            "os.replace = replace\n"
-            "migrate(Result(*sys.argv[1:3]), replace=True)"
-        )
-        ended = subprocess.run([sys.executable, "-c", work, str(used), path, str(steps)], check=False)
-        assert ended.returncode == (0 if steps == 5 else -signal.SIGKILL)
+        assert go_until(steps, used, path) == (0 if steps == 5 else -signal.SIGKILL)
         found = told(path), everything(path)
         assert found == old if steps == 0 else (found[0][:-1], found[1]) == new
         left = [name for name in os.listdir(tmp_path) if name.endswith((".tmp", ".journal"))]

@@ -4,8 +4,6 @@ import fcntl
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import psycopg
@@ -20,7 +18,7 @@ from devicesvc.transfer import csv_target, sql_target
 from devicesvc.transfer.mariadb import MariadbTarget
 from devicesvc.transfer.source import Chunk
 from tests.hard_data import device
-from tests.transfer.moves import ALL, GROUPS, MEMBERS, SOME, everything, fill, go, names
+from tests.transfer.moves import ALL, GROUPS, MEMBERS, SOME, everything, fill, go, go_until, names
 
 
 class TestTargets:
@@ -94,18 +92,8 @@ class TestTargets:
         """Killed before each rename: that of the journal, that of the history, and those of three files."""
         path = fill(tmp_path / "to", [device("old")], [Group("old", "old")], [Membership("old", "old")])
         old = everything(path)
-        work = (
-            "import os, signal, sys; from devicesvc.transfer.mover import Result, migrate\n"
-            "left, real = [int(sys.argv[3])], os.replace\n"
-            "def replace(*paths, **options):\n"
-            "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "    left[0] -= 1; real(*paths, **options)\n"
-            "os.replace = replace\n"
-            "migrate(Result(*sys.argv[1:3]), replace=True)"
-        )
         with open_store(path) as store:
-            ended = subprocess.run([sys.executable, "-c", work, source, path, str(renames)], check=False)
-            assert ended.returncode == (0 if renames == 5 else -signal.SIGKILL)
+            assert go_until(renames, source, path) == (0 if renames == 5 else -signal.SIGKILL)
             faults = parse(path).check()
             assert bool(faults) == (0 < renames < 5)
             assert all("devicesvc migrate was interrupted" in each for each in faults)
